@@ -1,0 +1,29 @@
+"""Judge one observation of a Mac against what the inventory wants; documented in fleet_plan.yml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ansible.module_utils
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fleet.plan import judge
+else:
+    ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+    from ansible.module_utils.fleet.plan import judge
+
+
+def fleet_plan(observed: Mapping[str, Any], desired: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """Pass plain values in, and plain values out."""
+    return judge(host, desired, observed)
+
+
+class FilterModule:
+    """What Ansible looks for in this folder."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Map the name in templates to the function."""
+        return {"fleet_plan": fleet_plan}

@@ -1,0 +1,52 @@
+"""Judge what the inventory says about one host before any Mac is asked; documented in inventory_findings.yml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ansible.module_utils
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fleet.inventory import environment_findings, model_findings, service_findings, unknown_variables
+    from fleet.plan import parse_definition
+    from fleet.vocabulary import plain
+else:
+    ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+    from ansible.module_utils.fleet.inventory import (
+        environment_findings,
+        model_findings,
+        service_findings,
+        unknown_variables,
+    )
+    from ansible.module_utils.fleet.plan import parse_definition
+    from ansible.module_utils.fleet.vocabulary import plain
+
+
+def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
+    """Put the judgements of service, environment, models and variable names together, in this order."""
+    service = declared["ollama_service"]
+    environment = environment_findings(host, declared["environment"])
+    definition = None if environment else parse_definition(service["plist"])
+    findings = [
+        *unknown_variables(host, declared["variables"], declared["known_variables"]),
+        *environment,
+        *(
+            ()
+            if environment
+            else service_findings(host, service["label"], service["domain"], definition, service["retired_labels"])
+        ),
+        *model_findings(host, declared["models"], declared["removed"]),
+    ]
+    read: list[dict[str, Any]] = plain(findings)
+    return read
+
+
+class FilterModule:
+    """What Ansible looks for in this folder."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Map the name in templates to the function."""
+        return {"inventory_findings": inventory_findings}

@@ -1,0 +1,167 @@
+"""Observe a Mac once, whole: everything the judgements of the fleet need, in one module run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mac_facts
+short_description: Read what the fleet's judgements need from a Mac
+version_added: 0.1.0
+author: The maintainers of ollama-fleet (@ollama-fleet)
+description:
+  - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the listener on
+    Ollama's port, the installed and loaded models, the registry's digests and the machine itself.
+  - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
+    C(unknown) with the reason, never as an empty value.
+attributes:
+  check_mode:
+    description: Reads only, the same with and without it.
+    support: full
+  diff_mode:
+    description: There is nothing to differ.
+    support: none
+options:
+  labels:
+    description: launchd labels to look for, in C(gui), C(user) and C(system).
+    type: list
+    elements: str
+    required: true
+  prefix:
+    description: Homebrew's prefix.
+    type: path
+    default: /opt/homebrew
+  formula:
+    description: The formula whose keg is read.
+    type: str
+    default: ollama
+  program:
+    description: The program the service starts; resolved through all symbolic links.
+    type: path
+    required: true
+  url:
+    description: Where the server answers on the Mac itself.
+    type: str
+    default: http://127.0.0.1:11434
+  port:
+    description: The port the server should hold.
+    type: int
+    default: 11434
+  models_path:
+    description: The store of models, read when the server is not up. Empty for C(~/.ollama/models).
+    type: str
+    default: ""
+  registry_names:
+    description: Models whose present digest is asked from their registry.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Observe the Mac
+  mac_facts:
+    labels: [com.user.ollama, homebrew.mxcl.ollama]
+    program: /opt/homebrew/opt/ollama/bin/ollama
+  register: __observation
+"""
+
+RETURN = r"""
+mac:
+  description: One key per part. A part that could not be read is a map with the single key C(unknown).
+  returned: always
+  type: dict
+  sample:
+    homebrew: {brew: true, installed: [0.32.15], linked: 0.32.15, pinned: false,
+               program: /opt/homebrew/Cellar/ollama/0.32.15/libexec/ollama}
+    firewall: {unknown: socketfilterfw did not answer within 10 s}
+"""
+
+import os
+import pwd
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet.vocabulary import Unknown, plain
+    from macos import launchctl, system
+    from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
+else:
+    from ansible.module_utils.fleet.vocabulary import Unknown, plain
+    from ansible.module_utils.macos import launchctl, system
+    from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
+
+
+def probe(read: Callable[[], Any]) -> Any:
+    """Return what was read as plain data, or why it could not be read; one broken part spoils no other."""
+    try:
+        return plain(read())
+    except (OSError, ValueError, KeyError, TypeError, ApiError) as problem:
+        return plain(Unknown(f"{type(problem).__name__}: {problem}"))
+
+
+def observe_models(parameters: dict[str, Any], home: str) -> dict[str, Any]:
+    """Return installed and loaded models and what the registry has; from disk where the server is surely not up."""
+    api = Api(parameters["url"])
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        registry = {name: pool.submit(registry_digest, name) for name in parameters["registry_names"]}
+        try:
+            installed = api.installed()
+            loaded: Any = api.loaded()
+        except ApiError as problem:
+            installed = read_store(Path(parameters["models_path"] or f"{home}/.ollama/models"))
+            loaded = () if is_refused(problem) else Unknown(str(problem))
+        return {
+            "installed": installed,
+            "loaded": loaded,
+            "registry": {name: answer.result() for name, answer in registry.items()},
+        }
+
+
+def observe_server(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the version of the running server, None when nothing listens."""
+    try:
+        return {"version": Api(parameters["url"]).version()}
+    except ApiError as problem:
+        if is_refused(problem):
+            return {"version": None}
+        raise
+
+
+def main() -> None:
+    """Read every part at once and return them."""
+    module = AnsibleModule(
+        argument_spec={
+            "labels": {"type": "list", "elements": "str", "required": True},
+            "prefix": {"type": "path", "default": "/opt/homebrew"},
+            "formula": {"type": "str", "default": "ollama"},
+            "program": {"type": "path", "required": True},
+            "url": {"type": "str", "default": "http://127.0.0.1:11434"},
+            "port": {"type": "int", "default": 11434},
+            "models_path": {"type": "str", "default": ""},
+            "registry_names": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    uid = os.getuid()
+    home = pwd.getpwuid(uid).pw_dir
+    parts: dict[str, Callable[[], Any]] = {
+        "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
+        "launchd": lambda: launchctl.observe(uid, home, wanted["labels"]),
+        "firewall": system.read_firewall,
+        "listener": lambda: system.read_listener(wanted["port"]),
+        "server": lambda: observe_server(wanted),
+        "models": lambda: observe_models(wanted, home),
+        "machine": lambda: system.read_machine(home),
+    }
+    with ThreadPoolExecutor(max_workers=len(parts)) as pool:
+        answers = {name: pool.submit(probe, read) for name, read in parts.items()}
+        module.exit_json(changed=False, mac={name: answer.result() for name, answer in answers.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What the inventory says about one host, judged before any Mac is asked: names, values, contradictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from . import environment, service
+from .names import normalise, parse_name
+from .vocabulary import Finding
+
+ADDRESS_VARIABLES = ("fleet_local_name", "fleet_tailnet_ip")
+"""The variables by which others reach a host; no two hosts may share a value."""
+
+
+def _error(host: str, item: str, found: Any, wanted: str, remedy: str = "") -> Finding:
+    return Finding(host, "inventory", item, found, wanted, "error", f"found {found!r}, allowed is {wanted}", remedy)
+
+
+def unknown_variables(host: str, names: Iterable[str], known: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:
+    """Return variables that begin with a role's name but that the role does not read; `known` maps role -> its options.
+
+    Ansible itself accepts a misspelt variable without a word.
+    """
+    findings = []
+    options = {option for role in known.values() for option in role}
+    for name in sorted(names):
+        if name in options or not any(name.startswith(f"{role}_") for role in known):
+            continue
+        near = get_close_matches(name, options, n=1)
+        findings.append(
+            _error(host, name, "a variable that no role reads", "a name from meta/argument_specs.yml",
+                   f"write {near[0]}" if near else "take it out")
+        )  # fmt: skip
+    return tuple(findings)
+
+
+def service_findings(
+    host: str, label: str, domain: str, definition: Mapping[str, Any] | None, retired: Iterable[str]
+) -> tuple[Finding, ...]:
+    """Judge the service: label, domain, definition and every variable of its environment."""
+    if definition is None:
+        return (_error(host, "ollama_service", "a template that is no property list", "valid XML"),)
+    findings = [
+        Finding(host, "inventory", "ollama_service", label, "a definition launchd takes", "error", problem,
+                f"correct the ollama_service_* variables of {host}")
+        for problem in service.definition_problems(label, domain, definition)
+    ]  # fmt: skip
+    if label in (*retired, service.HOMEBREW_LABEL):
+        findings.append(
+            _error(host, "ollama_service_label", label, "a label that is not also retired or Homebrew's own",
+                   "take it out of ollama_service_retired_labels or choose another label")
+        )  # fmt: skip
+    return tuple(findings)
+
+
+def environment_findings(host: str, values: Any) -> tuple[Finding, ...]:
+    """Judge `ollama_service_environment` as the inventory holds it, before any template turned it into text."""
+    if not isinstance(values, Mapping):
+        return (_error(host, "ollama_service_environment", values, "a map of names to texts"),)
+    findings = [
+        _error(host, f"ollama_service_environment.{problem.name}", problem.found, problem.allowed,
+               f"correct it in host_vars/{host} or group_vars")
+        for problem in environment.check(values)
+    ]  # fmt: skip
+    return tuple(findings)
+
+
+def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ...]:
+    """Judge the names of the model set: readable, unique, not also removed, not a cloud stub."""
+    findings: list[Finding] = []
+    seen: dict[str, str] = {}
+    for variable, entries in (("ollama_models_installed", installed), ("ollama_models_removed", removed)):
+        if not isinstance(entries, (list, tuple)):
+            findings.append(_error(host, variable, entries, "a list"))
+            continue
+        for position, entry in enumerate(entries):
+            text = entry.get("name") if isinstance(entry, Mapping) else entry
+            where = f"{variable}[{position}]" + (".name" if isinstance(entry, Mapping) else "")
+            try:
+                name = parse_name(text)
+            except ValueError as problem:
+                findings.append(
+                    Finding(host, "inventory", where, text, "model:tag", "error", str(problem),
+                            f"write it as `ollama list` prints it, in host_vars/{host}/ollama_models.yml")
+                )  # fmt: skip
+                continue
+            if name.is_cloud:
+                findings.append(_error(host, where, text, "a model that runs on this Mac, not a cloud stub"))
+            key = normalise(text).lower()
+            if key in seen:
+                findings.append(_error(host, where, text, f"each model once, it is also {seen[key]}", "keep one of the two"))
+            seen.setdefault(key, where)
+    return tuple(findings)
+
+
+def address_findings(addresses: Mapping[str, Mapping[str, str]]) -> tuple[Finding, ...]:
+    """Return addresses that two hosts claim; `addresses` maps host -> {variable: address}."""
+    owner: dict[str, tuple[str, str]] = {}
+    findings = []
+    for host in sorted(addresses):
+        for variable, address in sorted(addresses[host].items()):
+            if address in owner and owner[address][0] != host:
+                other, other_variable = owner[address]
+                findings.append(
+                    _error(host, variable, address, f"an address of its own, {other} has it as {other_variable}",
+                           "correct one of the two in host_vars")
+                )  # fmt: skip
+            owner.setdefault(address, (host, variable))
+    return tuple(findings)

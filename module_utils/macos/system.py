@@ -1,0 +1,100 @@
+"""Read the machine itself: Homebrew's links, the firewall's lists, who listens, memory and version."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .commands import run
+
+if TYPE_CHECKING:
+    from fleet.application_firewall import Firewall, parse_rules, parse_state
+    from fleet.homebrew import Keg
+    from fleet.vocabulary import Unknown
+else:
+    from ansible.module_utils.fleet.application_firewall import Firewall, parse_rules, parse_state
+    from ansible.module_utils.fleet.homebrew import Keg
+    from ansible.module_utils.fleet.vocabulary import Unknown
+
+
+SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
+
+
+def version_key(version: str) -> tuple[Any, ...]:
+    """Order versions such as 0.9.0, 0.32.15 and 0.32.15_1 by their numbers."""
+    return tuple(int(part) if part.isdigit() else -1 for part in re.split(r"[._-]", version))
+
+
+def read_keg(prefix: str, formula: str, program: str) -> Keg:
+    """Read Homebrew's links: `opt/FORMULA` names the linked keg, the Cellar holds the versions. brew is not started."""
+    root = Path(prefix)
+    cellar = root / "Cellar" / formula
+    versions = sorted((path.name for path in cellar.iterdir()), key=version_key) if cellar.is_dir() else []
+    opt = root / "opt" / formula
+    linked = opt.resolve().name if opt.is_dir() else ""
+    resolved = os.path.realpath(program)
+    return Keg(
+        brew=os.access(root / "bin" / "brew", os.X_OK),
+        installed=tuple(versions),
+        linked=linked,
+        program=resolved if os.access(resolved, os.X_OK) else "",
+        pinned=(root / "var" / "homebrew" / "pinned" / formula).is_symlink(),
+    )
+
+
+def read_firewall() -> Firewall:
+    """Read state and rules of the application firewall; readers need no root (macOS 15 to 27).
+
+    `--getappblocked` is not asked: it calls a program without a rule permitted.
+    """
+    state = parse_state(run([SOCKETFILTERFW, "--getglobalstate"]).out)
+    listing = run([SOCKETFILTERFW, "--listapps"])
+    if listing.rc != 0:
+        return Firewall(Unknown(f"socketfilterfw --listapps: {listing.said}"))
+    return Firewall(state, parse_rules(listing.out))
+
+
+def read_listener(port: int) -> dict[str, Any]:
+    """Return who listens on a TCP port: `addresses`, `pids`, `commands`, and whether a connection is accepted at all.
+
+    A plain user's lsof shows own processes only, so `open` without `pids` means: a process of somebody else.
+    """
+    answer = run(["/usr/sbin/lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpcn"])
+    pids, commands, addresses = [], [], []
+    for line in answer.out.splitlines():
+        kind, value = line[:1], line[1:]
+        if kind == "p":
+            pids.append(int(value))
+        elif kind == "c":
+            commands.append(value)
+        elif kind == "n":
+            addresses.append(value.rpartition(":")[0])
+    return {"addresses": addresses, "pids": pids, "commands": commands, "open": _accepts(port)}
+
+
+def _accepts(port: int) -> bool:
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as client:
+                client.settimeout(1)
+                client.connect((address, port))
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def read_machine(home: str) -> dict[str, Any]:
+    """Return macOS version, memory, swap and free disk, in bytes."""
+    swap = run(["/usr/sbin/sysctl", "-n", "vm.swapusage"]).out
+    used = re.search(r"used = ([\d.]+)M", swap)
+    return {
+        "macos_version": run(["/usr/bin/sw_vers", "-productVersion"]).out.strip(),
+        "memory_bytes": int(run(["/usr/sbin/sysctl", "-n", "hw.memsize"]).out.strip() or 0),
+        "swap_used_bytes": round(float(used[1]) * 2**20) if used else {"unknown": f"vm.swapusage says {swap.strip()!r}"},
+        "disk_free_bytes": shutil.disk_usage(home).free,
+    }
