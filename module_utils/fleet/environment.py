@@ -114,8 +114,8 @@ def check(environment: Mapping[str, Any]) -> tuple[Problem, ...]:
         if kind is None:
             if str(name).startswith("OLLAMA_"):
                 near = get_close_matches(str(name), VARIABLES, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                problems.append(Problem(str(name), value, f"Ollama has no such variable and would ignore it{hint}"))
+                hint = f"; did you mean {near[0]}" if near else ""
+                problems.append(Problem(str(name), value, f"a name that Ollama reads; it would ignore this one{hint}"))
             elif not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
                 problems.append(Problem(str(name), value, "a name of letters, digits and underscores"))
             elif not isinstance(value, str) or not TEXT.accepts(value):

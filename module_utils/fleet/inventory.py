@@ -19,16 +19,17 @@ def _error(host: str, item: str, found: Any, wanted: str, remedy: str = "") -> F
 
 
 def unknown_variables(host: str, names: Iterable[str], known: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:
-    """Return variables that begin with a role's name but that the role does not read; `known` maps role -> its options.
+    """Return variables that look like a role's but that no role reads; `known` maps role -> its options.
 
     Ansible itself accepts a misspelt variable without a word.
     """
     findings = []
     options = {option for role in known.values() for option in role}
     for name in sorted(names):
-        if name in options or not any(name.startswith(f"{role}_") for role in known):
+        ours = any(name.startswith(f"{role}_") for role in known)
+        near = get_close_matches(name, options, n=1, cutoff=0.6 if ours else 0.9)
+        if name in options or not (ours or near):
             continue
-        near = get_close_matches(name, options, n=1)
         findings.append(
             _error(host, name, "a variable that no role reads", "a name from meta/argument_specs.yml",
                    f"write {near[0]}" if near else "take it out")

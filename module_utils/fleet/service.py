@@ -161,17 +161,15 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
 
     own = next((file for file in found.files if file.path == path), None)
     changed = file_differences(own, wanted.definition)
+    owner = wanted.owner(found.uid)
     if changed:
         steps.append(Step("write", path, _side(changed, 0), _side(changed, 1)))
-    elif own and (own.mode, own.uid) != (MODE, wanted.owner(found.uid)):
+    elif own and own.uid != owner:
+        # Not a chown, which only root may: the folder is ours, so a new file takes the place of the foreign one.
+        steps.append(Step("write", path, f"owner {own.uid}", f"owner {owner}", "launchd refuses what belongs to somebody else"))
+    elif own and own.mode != MODE:
         steps.append(
-            Step(
-                "protect",
-                path,
-                f"mode {own.mode:04o}, owner {own.uid}",
-                f"mode {MODE:04o}, owner {wanted.owner(found.uid)}",
-                "launchd refuses a file that others may write or that belongs to somebody else",
-            )
+            Step("protect", path, f"mode {own.mode:04o}", f"mode {MODE:04o}", "launchd refuses a file that others may write")
         )
 
     target = f"{domain}/{wanted.label}"
@@ -225,8 +223,8 @@ def needs_root(steps: Sequence[Step]) -> bool:
 
 
 def restarts(steps: Sequence[Step]) -> bool:
-    """Tell whether the steps end a server that may hold loaded models."""
-    return any(step.action in ("bootout", "bootstrap", "reload", "kickstart") for step in steps)
+    """Tell whether the server itself starts anew and so loses what it has loaded; a rival that goes is no restart."""
+    return any(step.action in ("bootstrap", "reload", "kickstart") for step in steps)
 
 
 def definition_problems(label: str, domain: str, definition: Mapping[str, Any]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ class Change:
 
         Raises ChangeFailed with cause, last exit status and the end of the log.
         """
-        interrupts = restarts(steps)
+        interrupts = restarts(steps) or any(step.action == "bootout" for step in steps)
         if interrupts:
             self._check_before()
         saved = self._save(steps)

@@ -1,0 +1,84 @@
+"""The screen of a run: what a failure means in one place, and which steps a role took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible import constants
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
+
+if TYPE_CHECKING:
+    from ansible.executor.task_result import CallbackTaskResult
+
+DOCUMENTATION = """
+    name: fleet
+    type: stdout
+    short_description: The default screen output, with plain sentences and the steps of the fleet's modules
+    version_added: 0.1.0
+    description:
+        - A failure whose message is a sentence is printed as that sentence, once, instead of as a data structure.
+        - A changed result that carries steps is followed by one line for each of them.
+        - With C(-v) everything is printed as the default callback does.
+    extends_documentation_fragment:
+      - default_callback
+      - result_format_callback
+"""
+
+
+def step_line(step: dict[str, Any]) -> str:
+    """Return one step as a line for a person."""
+    why = f" ({step['why']})" if step.get("why") else ""
+    return f"    {step['action']} {step['item']}: {_short(step['found'])} -> {_short(step['wanted'])}{why}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items()) + "}"
+    text = str(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+class CallbackModule(DefaultCallback):
+    """What Ansible looks for in this folder."""
+
+    CALLBACK_NAME = "fleet"
+
+    def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
+        """Print the message alone where there is one, and where nobody asked for more."""
+        data = result.result
+        message = data.get("msg")
+        if self._display.verbosity or ignore_errors or not isinstance(message, str) or (result.task.loop and "results" in data):
+            super().v2_runner_on_failed(result, ignore_errors)
+            return
+        if self._last_task_banner != result.task._uuid:
+            self._print_task_banner(result.task)
+        self._handle_warnings(data)
+        details = "".join(
+            f"\n{data[key].rstrip()}"
+            for key in ("module_stderr", "stderr")
+            if isinstance(data.get(key), str) and data[key].strip()
+        )
+        self._display.display(
+            f"fatal: [{self.host_label(result)}]: {message}{details}",
+            color=constants.COLOR_ERROR,
+            stderr=self.get_option("display_failed_stderr"),
+        )
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        """Print plain lines of a debug task as lines, and steps below a change."""
+        data = result.result
+        lines = data.get("msg")
+        if (
+            result.task.action in ("debug", "ansible.builtin.debug")
+            and not self._display.verbosity
+            and isinstance(lines, (str, list))
+        ):
+            if self._last_task_banner != result.task._uuid:
+                self._print_task_banner(result.task)
+            for line in [lines] if isinstance(lines, str) else lines:
+                self._display.display(f"note: [{self.host_label(result)}]: {line}", color=constants.COLOR_WARN)
+            return
+        super().v2_runner_on_ok(result)
+        if data.get("changed"):
+            for step in data.get("steps") or ():
+                self._display.display(step_line(step), color=constants.COLOR_CHANGED)

@@ -1,0 +1,1 @@
+"""Stand-ins for the macOS commands that a playbook for a Mac touches."""
