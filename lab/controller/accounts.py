@@ -8,9 +8,9 @@ from controller.hosts import Host
 
 PASSWORD = "felipe"  # noqa: S105  the lab's own; it opens nothing outside of it
 # `openssl passwd -6 -salt virtualmac felipe`: fixed, so that making a host starts no program for it.
-_HASH = (
-    "$6$virtualmac$cBnT8HK4p0516XZTFriCuI/.ItblD0RsErSem0VMqjzAm8hfaRvwy4EAcGpx1hYd4qhuRd89DG8fi4VFy2kPR0"
-)
+_HASH = "$6$virtualmac$cBnT8HK4p0516XZTFriCuI/.ItblD0RsErSem0VMqjzAm8hfaRvwy4EAcGpx1hYd4qhuRd89DG8fi4VFy2kPR0"
+
+ADMIN = 80  # the group of people who may administer a Mac; Homebrew's folders are its
 
 # Numbers as `dscl . -list` gives them on macOS 15; nobody is -2 there, which Linux writes unsigned.
 _MAC_ACCOUNTS = (
@@ -21,7 +21,7 @@ _MAC_ACCOUNTS = (
 _MAC_GROUPS = (
     ("wheel", 0, "root"), ("daemon", 1, "root"), ("kmem", 2, "root"), ("sys", 3, "root"), ("tty", 4, "root"),
     ("operator", 5, "root"), ("mail", 6, ""), ("bin", 7, ""), ("everyone", 12, ""), ("staff", 20, "root"),
-    ("admin", 80, "root,{user}"), ("_developer", 204, ""), ("com.apple.access_ssh", 399, "{user}"),
+    ("admin", ADMIN, "root,{user}"), ("_developer", 204, ""), ("com.apple.access_ssh", 399, "{user}"),
     ("nobody", 4294967294, ""),
 )  # fmt: skip
 _LINUX_ACCOUNTS = (

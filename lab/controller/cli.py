@@ -17,6 +17,8 @@ from controller.state import LAB_FOLDER, Folder, LabError, lab_name, one_at_a_ti
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Act = Callable[[argparse.Namespace, Folder], int]
+
 # The modules for `up`, `fault` and `status` are imported where they are used: `proxy` and `exec` run once per
 # connection or command, and must start fast.
 
@@ -106,7 +108,7 @@ def status(args: argparse.Namespace, folder: Folder) -> int:
     if args.json:
         say(json.dumps({"name": folder.name, "running": True, **values}, indent=1, sort_keys=True))
         return 0
-    say(f"Lab {folder.name}; the registry {'answers' if values['registry'] else 'HAS ENDED (see `lab/lab logs registry`)'}.")
+    say(f"Lab {folder.name}; the registry {'is running' if values['registry'] else 'HAS ENDED (see `lab/lab logs registry`)'}.")
     rows = [("HOST", "STATE", "UP", "CONSOLE", "LAN", "TAILNET", "FAULTS")]
     for host in values["hosts"]:
         seconds = "-" if host["up_seconds"] is None else f"{host['up_seconds']:.0f} s"
@@ -231,15 +233,18 @@ def fault(args: argparse.Namespace, folder: Folder) -> int:
         record = folder.require()
         file = folder.mount_point / "registry/state/faults.json"
         # The registry's folder is in the keeper's mounts; its faults are read afresh on every use.
-        code = enter.become(os.pidfd_open(record.pid), lambda: faults.write(file, args.name_, value) or 0)
+        code = enter.become(os.pidfd_open(record.pid), lambda: faults.switch_registry(file, args.name_, value))
     else:
         reply = client.ask(folder, "enter", host=args.host)
         faults.check(args.name_, args.host, mac=reply.values["mac"])
+        free = faults.free_bytes(value)
         if args.name_ == "disk-full":
-            client.ask(folder, "disk", host=args.host, free=faults.free_bytes(value))
+            client.ask(folder, "disk", host=args.host, free=None)  # the fault itself is noted on that disk
+        code = enter.become(reply.descriptor, lambda: faults.switch_inside(args.name_, value))
+        if args.name_ == "disk-full" and free is not None:
+            client.ask(folder, "disk", host=args.host, free=free)
         if args.name_ == "offline":
             client.ask(folder, "line", host=args.host, up=value is False)
-        code = enter.become(reply.descriptor, lambda: faults.switch_inside(args.name_, value))
     if code == 0:
         say(f"{args.host}: {args.name_} is {'off' if value is False else 'on' if value is True else json.dumps(value)}.")
     return code
@@ -286,9 +291,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--name", help="which lab; default: LAB_NAME, else one per checkout")
     verbs = top.add_subparsers(metavar="VERB", required=True)
 
-    def verb(name: str, text: str, act: Callable[[argparse.Namespace, Folder], int], *, host: bool = True) -> argparse.ArgumentParser:
+    def verb(name: str, text: str, act: Act, *, host: bool = True) -> argparse.ArgumentParser:
         one = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        one.set_defaults(act=act, needs_root=True)
+        one.set_defaults(act=act)
         # --name is taken after the verb as well; SUPPRESS keeps it from undoing the one before.
         one.add_argument("--name", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if host:
@@ -349,4 +354,8 @@ def main(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader went away (`| head -1`); what remains must not be flushed at exit. 141 = 128 + SIGPIPE.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return code

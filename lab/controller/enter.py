@@ -56,14 +56,11 @@ def become(descriptor: int, action: Callable[[], int]) -> int:
         code = 70
         try:
             linux.die_with_parent(signal.SIGKILL)
-            linux.setns(
-                descriptor, linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET
-            )
+            linux.setns(descriptor, linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET)
             code = action()
             sys.stdout.flush()
         except OSError as error:
-            print(f"lab: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-            code = 127 if isinstance(error, FileNotFoundError) else 126
+            print(f"lab: {error}", file=sys.stderr)
         finally:
             os._exit(code)
     for number in (signal.SIGINT, signal.SIGQUIT):
@@ -119,7 +116,7 @@ def faults() -> dict[str, object]:
 
 
 def execute(command: Command) -> int:
-    """Replace this process, already inside the host, by the command."""
+    """Replace this process, already inside the host, by the command; a status is given only if that fails."""
     if command.refuse_when and faults().get(command.refuse_when):
         print("ssh: connect to host port 22: Operation timed out", file=sys.stderr)
         return 255
@@ -131,6 +128,10 @@ def execute(command: Command) -> int:
     except KeyError:
         print(f"lab: this host has no user {command.user!r}.", file=sys.stderr)
         return 1
+    return _replace_by(command, account, mac=mac)
+
+
+def _replace_by(command: Command, account: pwd.struct_passwd, *, mac: bool) -> int:
     groups = os.getgrouplist(account.pw_name, account.pw_gid)
     environment = environment_of(account, MAC_PATH if mac else LINUX_PATH, command.environment)
     os.setgroups(groups)
@@ -139,7 +140,13 @@ def execute(command: Command) -> int:
     linux.die_with_parent(signal.SIGKILL)  # changing the user cleared it (prctl(2))
     os.chdir(account.pw_dir if Path(account.pw_dir).is_dir() else "/")
     os.environ["PATH"] = environment["PATH"]
-    os.execvpe(command.argv[0], command.argv, environment)
+    trouble = OSError()
+    try:
+        os.execvpe(command.argv[0], command.argv, environment)
+    except OSError as error:
+        trouble = error
+    print(f"lab: {command.argv[0]}: {trouble.strerror}", file=sys.stderr)
+    return 127 if isinstance(trouble, FileNotFoundError) else 126
 
 
 # The name services are read once here, outside: inside a host their libraries need not match.

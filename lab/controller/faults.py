@@ -7,14 +7,15 @@ import os
 import signal
 from pathlib import Path
 
-from controller.enter import FAULTS as FAULTS_FILE
-from controller.enter import faults as known_faults
-from controller.image import DEVELOPER_TOOLS, HOMEBREW
-from controller.state import LabError
 from mac.commands.faults import FAULTS as COMMAND_FAULTS
 from mac.launchd.faults import FAULTS as LAUNCHD_FAULTS
 from ollama.faults import FAULTS as OLLAMA_FAULTS
 from registry.faults import FAULTS as REGISTRY_FAULTS
+
+from controller.enter import FAULTS as FAULTS_FILE
+from controller.enter import faults as known_faults
+from controller.image import DEVELOPER_TOOLS, HOMEBREW
+from controller.state import LabError
 
 REGISTRY = "registry"
 _ANY_HOST = {
@@ -100,6 +101,12 @@ def switch_inside(name: str, value: object) -> int:
         aside = place.with_name(f".{place.name}.aside")
         (place if on else aside).rename(aside if on else place)
     write(FAULTS_FILE, name, value)
+    return 0
+
+
+def switch_registry(file: Path, name: str, value: object) -> int:
+    """Bring a fault of the registry about, inside the lab."""
+    write(file, name, value)
     return 0
 
 

@@ -12,11 +12,12 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from mac.entry import COMMANDS, SYSTEM_JOBS, system_job
+
 from controller import accounts
 from controller.hosts import Host, etc_hosts
 from controller.interpreter import Interpreter
 from controller.tree import Tree
-from mac.entry import COMMANDS, SYSTEM_JOBS, system_job
 
 LENT = "/opt/virtual-mac"
 LIBRARY = f"{LENT}/lib"
@@ -94,7 +95,7 @@ for folder in $wanted $PATH; do
 done
 printf 'PATH="%s"; export PATH;\\n' "$path"
 """
-_USE_PATH_HELPER = 'if [ -x /usr/libexec/path_helper ]; then\n\teval `/usr/libexec/path_helper -s`\nfi\n'
+_USE_PATH_HELPER = "if [ -x /usr/libexec/path_helper ]; then\n\teval `/usr/libexec/path_helper -s`\nfi\n"
 _PATHS = "/usr/local/bin\n/System/Cryptexes/App/usr/bin\n/usr/bin\n/bin\n/usr/sbin\n/sbin\n"
 _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
 
@@ -153,6 +154,13 @@ def _resolved(path: str) -> str:
     """Follow the running system's links (/bin is usr/bin on today's Linux): a layer must not replace them."""
     parent, name = path.rsplit("/", 1)
     return os.path.realpath(parent or "/") + "/" + name
+
+
+def same_name_elsewhere(path: str) -> list[str]:
+    """List the running system's programs of a Mac command's name: they would come first on the PATH."""
+    place = _resolved(path)
+    others = {_resolved(f"{folder}/{path.rsplit('/', 1)[1]}") for folder in MAC_PATH.split(":")}
+    return sorted(other for other in others - {place} if os.path.lexists(other))
 
 
 def _lend(tree: Tree, lent: Lent) -> None:
@@ -220,13 +228,15 @@ def write_mac_image(tree: Tree, lent: Lent, authority: str) -> None:
         tree.folder(folder)
     tree.folder("/Library/Preferences")
     for folder, mode in (("/Applications", 0o775), ("/Library/Application Support", 0o755)):
-        tree.folder(folder, mode, (0, 80))
+        tree.folder(folder, mode, (0, accounts.ADMIN))
     _lend(tree, lent)
     _cover(tree)
     for pattern in _NOT_ON_A_MAC:
         for found in Path("/").glob(pattern):
             tree.hide(str(found))
     for path, name in COMMANDS.items():
+        for other in same_name_elsewhere(path):
+            tree.hide(other)
         tree.file(_resolved(path), shim(name), 0o755)
     tree.file("/usr/bin/python3", _PYTHON3, 0o755)
     tree.file("/usr/libexec/path_helper", _PATH_HELPER, 0o755)
@@ -297,10 +307,3 @@ def _write_mac_own(tree: Tree, host: Host, virtual: str, identity: str) -> None:
     tree.folder("/Library/Developer")
     for folder in ("", "/usr", "/usr/bin"):
         tree.folder(DEVELOPER_TOOLS + folder)
-
-
-def give_homebrew_to_user(tree: Tree, host: Host) -> None:
-    """Give Homebrew to the login user and admin: brew refuses to work on a prefix that is not its caller's."""
-    for folder, _, names in os.walk(tree.at(HOMEBREW)):
-        for path in (folder, *(f"{folder}/{name}" for name in names)):
-            os.chown(path, host.uid, 80, follow_symlinks=False)

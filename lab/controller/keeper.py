@@ -19,12 +19,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller import enter, image, interpreter, keys, linux, machine, network, state
+from mac.commands.brew import layout as homebrew_layout
+from registry import authority
+
+from controller import accounts, enter, image, interpreter, keys, linux, machine, network, state
 from controller.hosts import REGISTRY4, Host, fleet, machine_json
 from controller.machine import Place
 from controller.tree import Tree
-from mac.commands.brew import layout as homebrew_layout
-from registry import authority
 
 _DISK_BYTES = 460 * 1000**3
 _BOOT_SECONDS = 20.0
@@ -132,8 +133,7 @@ class Keeper:
         identity = machine_json(host, order.macos, image.PAYLOAD if order.ollama_payload else "")
         image.write_own(tree, host, fleet(order.extra_macs), pair, identity, self.lent)
         if host.is_mac:
-            homebrew_layout(tree.at(image.HOMEBREW))
-            image.give_homebrew_to_user(tree, host)
+            homebrew_layout(tree.at(image.HOMEBREW), host.uid, accounts.ADMIN)
 
     def start_registry(self) -> None:
         """Start the registry on the router, where every network but the tailnet reaches it."""
@@ -161,6 +161,9 @@ class Keeper:
         for running in hosts:
             if running.host.is_mac:
                 self.wait_for_launchd(running, deadline)
+        for running in hosts:
+            if read_json(virtual_folder(running) / "faults.json").get("offline"):
+                self.set_line(running, up=False)
         if login:
             self.log_in(hosts)
 
@@ -278,8 +281,12 @@ class Keeper:
         linux.mount("disk", running.place.disk, "tmpfs", linux.MS_REMOUNT, f"mode=0755,size={size}")
 
     def on_line(self, running: Running, request: dict[str, object]) -> None:
-        """Give a host its way through the router, or take it. Runs in the host's network namespace."""
-        batch = network.online_batch if request["up"] else network.offline_batch
+        """Give a host its way through the router, or take it."""
+        self.set_line(running, up=bool(request["up"]))
+
+    def set_line(self, running: Running, *, up: bool) -> None:
+        """Change a host's routes, inside its network namespace."""
+        batch = network.online_batch if up else network.offline_batch
         child = os.fork()
         if child == 0:
             code = 1
@@ -294,8 +301,7 @@ class Keeper:
 
     def describe(self, running: Running) -> dict[str, object]:
         """Give what `status` shows of a host."""
-        host, upper = running.host, running.place.disk / "upper"
-        virtual = upper / ("private/var/db/virtual-mac" if host.is_mac else "var/db/virtual-mac")
+        host, virtual = running.host, virtual_folder(running)
         session = read_json(virtual / "session.json")
         return {
             "name": host.name,
@@ -331,7 +337,7 @@ class Keeper:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(signalled)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        watched = [listener, wake, *([self.order.end_with] if self.order.end_with >= 0 else [])]
+        watched: list[socket.socket | int] = [listener, wake, *([self.order.end_with] if self.order.end_with >= 0 else [])]
         while True:
             self.bury()
             ready, _, _ = select.select(watched, [], [])
@@ -353,6 +359,12 @@ class Keeper:
                 reply, descriptors = {"error": f"The keeper could not do that: {error}"}, []
             with contextlib.suppress(OSError):
                 socket.send_fds(connection, [json.dumps(reply).encode() + b"\n"], descriptors)
+
+
+def virtual_folder(running: Running) -> Path:
+    """Give where a host's faults and session are, seen from outside it."""
+    private = "private" if running.host.is_mac else ""
+    return running.place.disk / "upper" / private / image.VIRTUAL.lstrip("/")
 
 
 def tail(file: Path, lines: int = 20) -> str:

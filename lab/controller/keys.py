@@ -18,10 +18,10 @@ def make_pairs(files: list[Path]) -> None:
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
     makers = [
-        subprocess.Popen(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", file.parent.name, "-f", file])
-        for file in files
+        subprocess.Popen(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", file.parent.name, "-f", file]) for file in files
     ]
-    if any([maker.wait() for maker in makers]):
+    codes = [maker.wait() for maker in makers]
+    if any(codes):
         raise RuntimeError("ssh-keygen could not make a key.")
 
 
@@ -39,9 +39,7 @@ def ssh_config(hosts: tuple[Host, ...], folder: Path, proxy: list[str]) -> str:
     """Write the client's configuration: each host is reached through the lab's own `proxy`, no port is opened."""
     command = " ".join(f'"{word}"' if " " in word else word for word in proxy)
     blocks = [
-        f"Host {' '.join(host.names)}\n"
-        f"    User {host.user}\n"
-        f"    ProxyCommand {command} proxy {host.name} --user %r\n"
+        f"Host {' '.join(host.names)}\n    User {host.user}\n    ProxyCommand {command} proxy {host.name} --user %r\n"
         for host in hosts
     ]
     everywhere = (

@@ -53,9 +53,7 @@ def setns(descriptor: int, flags: int) -> None:
 
 def mount(source: str | Path, target: str | Path, kind: str = "", flags: int = 0, data: str = "") -> None:
     """Mount a file system."""
-    done = _libc.mount(
-        _bytes(source), _bytes(target), _bytes(kind) or None, ctypes.c_ulong(flags), _bytes(data) or None
-    )
+    done = _libc.mount(_bytes(source), _bytes(target), _bytes(kind) or None, ctypes.c_ulong(flags), _bytes(data) or None)
     _call(f"mount {kind or 'bind'} on {target}", done)
 
 

@@ -206,12 +206,12 @@ def socket_below(pid: int) -> Path:
 
 def processes_of(pid: int) -> list[int]:
     """List every process of the host whose first process is `pid`."""
-    own = os.readlink(f"/proc/{pid}/ns/pid")
+    own = Path(f"/proc/{pid}/ns/pid").readlink()
     found = []
     for entry in os.listdir("/proc"):  # noqa: PTH208  names are wanted, not paths
         if entry.isdigit():
             with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{entry}/ns/pid") == own:
+                if Path(f"/proc/{entry}/ns/pid").readlink() == own:
                     found.append(int(entry))
     return found
 
@@ -231,5 +231,3 @@ def thaw(pid: int) -> None:
     for process in sorted(processes_of(pid), reverse=True):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGCONT)
-
-

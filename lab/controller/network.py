@@ -116,9 +116,7 @@ def _gateways(host: Host) -> tuple[str, str]:
 
 def run_ip(lines: list[str]) -> None:
     """Run an `ip` batch in this network namespace."""
-    done = subprocess.run(
-        ["ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"ip: {done.stderr.strip()}")
 

@@ -67,9 +67,7 @@ def start(folder: Folder, order: Order, hosts: tuple[str, ...], say: Callable[[s
             pid = int(line)
             begun = start_time(pid)
             if begun is not None:
-                folder.write(
-                    Record(order.name, pid, begun, hosts, order.extra_macs, order.macos, str(LAB_FOLDER.parent))
-                )
+                folder.write(Record(order.name, pid, begun, hosts, order.extra_macs, order.macos, str(LAB_FOLDER.parent)))
         for told in stream:
             if told == "ready\n":
                 return

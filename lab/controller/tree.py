@@ -21,9 +21,7 @@ class Tree:
         """Give where a path of the host lies here."""
         return self.root / path.lstrip("/")
 
-    def folder(
-        self, path: str, mode: int = 0o755, owner: tuple[int, int] = ROOT_ID, *, alone: bool = False
-    ) -> None:
+    def folder(self, path: str, mode: int = 0o755, owner: tuple[int, int] = ROOT_ID, *, alone: bool = False) -> None:
         """Make a folder; `alone` hides the content of the same folder in lower layers (overlayfs: opaque)."""
         place = self.at(path)
         place.mkdir(parents=True, exist_ok=True)

@@ -229,10 +229,16 @@ class Scheduler:
         return loaded if same else None
 
     def _hold(self, loaded: Loaded, keep_alive: Optional[int]) -> Loaded:
-        """Use a loaded model; a request without keep_alive restarts the time it was loaded with (observed; server/sched.go `useLoadedRunner`)."""
+        """Use a loaded model.
+
+        A request without keep_alive restarts the time the model was loaded with, not the server's default (observed
+        on 0.32.15; `useLoadedRunner` in server/sched.go).
+        """
         loaded.references += 1
         if keep_alive is not None:
             loaded.session = keep_alive
+        if loaded.session > 0:
+            loaded.expires = _later(loaded.session)
         return loaded
 
     def _acquire(self, model: Model, options: dict[str, Any], keep_alive: Optional[int], gone: Callable[[], bool]) -> Loaded:

@@ -182,7 +182,7 @@ class VirtualMac(Mac):
 
 
 class LocalMac(Mac):
-    """This very machine. Faults, reboots and logouts it has not: tests that need them are marked `virtual`."""
+    """The machine this runs on. Faults, reboots and logouts it has not: tests that need them are marked `virtual`."""
 
     virtual = False
 

@@ -216,21 +216,26 @@ def answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def serving(mac: Mac, *, wait: bool = True, **environment: str) -> Iterator[Server]:
-    """Run `ollama serve` in a Mac's environment."""
+def launched(mac: Mac, **environment: str) -> Iterator[Server]:
+    """Run `ollama serve` in a Mac's environment, without waiting for it."""
     log = mac.folder / f"serve-{time.time_ns()}.log"
     with log.open("wb") as out:
         command = [str(mac.program), "serve"]
         process = subprocess.Popen(command, env=mac.environment(**environment), stdout=subprocess.DEVNULL, stderr=out)
-    server = Server(mac, process, log)
     try:
-        if wait:
-            until(lambda: answers(mac.port) or process.poll() is not None)
-        yield server
+        yield Server(mac, process, log)
     finally:
         if process.poll() is None:
             process.terminate()
         process.wait(10)
+
+
+@contextlib.contextmanager
+def serving(mac: Mac, **environment: str) -> Iterator[Server]:
+    """Run `ollama serve` and wait until it answers."""
+    with launched(mac, **environment) as server:
+        until(lambda: answers(mac.port) or server.process.poll() is not None)
+        yield server
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ollama_support import Mac, Registry, Server, answers, running_registry, serving, until
+
+from tests.lab.ollama_support import Mac, Registry, answers, launched, running_registry, serving, until
 
 MINI: dict[str, Any] = {"memory_bytes": 16 << 30, "os_version": "15.6.1"}
 BOOK: dict[str, Any] = {"memory_bytes": 48 << 30, "os_version": "15.6.1"}
@@ -34,7 +35,7 @@ def alive(pid: int) -> bool:
 def test_the_port_is_bound_before_http_answers(tmp_path: Path) -> None:
     mac = Mac(tmp_path)
     mac.fault(ollama_start_delay=30)
-    with serving(mac, wait=False) as server:
+    with launched(mac) as server:
         until(lambda: "Listening on" in server.log)
         with socket.create_connection(("127.0.0.1", mac.port), timeout=1) as connection:
             connection.settimeout(0.2)
@@ -263,7 +264,10 @@ def test_the_memory_of_a_runner_is_noted_for_the_lab(tmp_path: Path, registry: R
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        ({"OLLAMA_KV_CACHE_TYPE": "banana"}, "llama-server process has terminated: exit status 1: error: Unsupported cache type: banana"),
+        (
+            {"OLLAMA_KV_CACHE_TYPE": "banana"},
+            "llama-server process has terminated: exit status 1: error: Unsupported cache type: banana",
+        ),
         (
             {"OLLAMA_KV_CACHE_TYPE": "q8_0", "OLLAMA_FLASH_ATTENTION": "0"},
             "llama-server process has terminated: exit status 1: llama_init_from_model: quantized V cache requires flash_attn",
@@ -360,5 +364,5 @@ def test_a_model_being_unloaded_stays_listed_in_the_past(tmp_path: Path, registr
 
 def test_it_starts_and_answers_quickly(tmp_path: Path) -> None:
     mac = Mac(tmp_path)
-    with serving(mac, wait=False):
+    with launched(mac):
         until(lambda: answers(mac.port), seconds=2)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ollama_support import Answer, Mac, Registry, Server, proxy, running_registry, serving, until
+
+from tests.lab.ollama_support import Answer, Mac, Registry, Server, proxy, running_registry, serving, until
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +75,13 @@ def test_a_large_model_arrives_with_its_true_size_and_little_disk(server: Server
     assert sum(file.stat().st_blocks for file in blobs) * 512 < 10_000_000
 
 
-def test_progress_rises_and_its_last_line_is_below_the_total(server: Server, registry: Registry) -> None:
+def test_progress_rises_by_the_clock_and_need_not_reach_the_total(server: Server, registry: Registry) -> None:
     registry.fault(rate=10_000_000_000)
     lines = [line for line in server.pull(registry.name("qwen3:8b")).lines if line.get("total", 0) > 1e9]
     done = [line.get("completed", 0) for line in lines]
     assert done == sorted(done)
     assert len(done) > 4
-    assert done[-1] < lines[-1]["total"]
+    assert 0 < done[len(done) // 2] < lines[-1]["total"]
 
 
 def test_a_client_that_leaves_stops_the_pull_and_the_next_one_resumes(server: Server, registry: Registry) -> None:
@@ -88,7 +90,12 @@ def test_a_client_that_leaves_stops_the_pull_and_the_next_one_resumes(server: Se
     reached = pull.until_progress(200_000_000)["completed"]
     pull.leave()
     parts = until(lambda: [json.loads(file.read_text()) for file in partials(server) if not file.name.endswith("partial")])
-    until(lambda: sum(json.loads(file.read_text())["Completed"] for file in partials(server) if not file.name.endswith("partial")) >= reached)
+    until(
+        lambda: (
+            sum(json.loads(file.read_text())["Completed"] for file in partials(server) if not file.name.endswith("partial"))
+            >= reached
+        )
+    )
     assert set(parts[0]) == {"N", "Offset", "Size", "Completed"}
     assert server.ask("GET", "/api/tags").json == {"models": []}
     registry.fault(rate=40_000_000_000)
@@ -158,6 +165,12 @@ def test_a_lie_in_a_large_model_is_found_out_too(server: Server, registry: Regis
     assert answer.json["error"].startswith("digest mismatch, file must be downloaded again: want sha256:465158bb")
 
 
+def refused(registry: Registry) -> bool:
+    """Tell whether the registry's port is closed."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", registry.plain)) != 0
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -171,10 +184,12 @@ def test_a_failing_registry_is_told_in_ollamas_words(
     server: Server, registry: Registry, fault: dict[str, Any], error: str
 ) -> None:
     registry.fault(**fault)
-    found = until(lambda: (text := failed(server, registry.name("tiny"))) and error in text and text)
-    assert found.startswith("pull model manifest: ")
+    until(lambda: refused(registry) == ("down" in fault))
+    found = failed(server, registry.name("tiny"))
+    assert (found.startswith("pull model manifest: "), error in found) == (True, True), found
     registry.fault()
-    until(lambda: server.pull(registry.name("tiny")).lines[-1] == {"status": "success"})
+    until(lambda: not refused(registry))
+    assert server.pull(registry.name("tiny")).lines[-1] == {"status": "success"}
 
 
 def test_a_cut_connection_is_taken_up_where_it_broke(server: Server, registry: Registry) -> None:

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from ollama_support import UNDER_TEST, Answer, Mac, Registry, ask, free_port, proxy, running_registry, serving
+
+from tests.lab.ollama_support import UNDER_TEST, Answer, Mac, Registry, ask, free_port, proxy, running_registry, serving
 
 FOLDER = Path(__file__).parent / "transcripts/ollama"
 
@@ -138,7 +139,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Iterator[Stage]:
-    """A server with an empty store that does not trust the registry's CA."""
+    """Run a server with an empty store that does not trust the registry's CA."""
     words = {
         "127.0.0.1:5000": f"127.0.0.1:{registry.plain}",
         "127.0.0.1:5443": f"127.0.0.1:{registry.secure}",
@@ -180,7 +181,7 @@ def test_an_empty_server_answers_as_recorded(empty: Stage, exchange: Exchange) -
 
 @pytest.fixture
 def stage(tmp_path: Path, registry: Registry) -> Iterator[Stage]:
-    """A server that pulls plain names through a proxy from the lab's registry."""
+    """Run a server that pulls plain names through a proxy from the lab's registry."""
     if UNDER_TEST:
         pytest.skip(f"start it with SSL_CERT_FILE={registry.ca} and a proxy to 127.0.0.1:{registry.secure}")
     mac = Mac(tmp_path)
@@ -257,7 +258,7 @@ def manifest(stage: Stage, name: str) -> Path:
 
 def blob(stage: Stage, name: str, kind: str) -> Path:
     layers = json.loads(manifest(stage, name).read_text())["layers"]
-    digest = next(layer["digest"] for layer in layers if layer["mediaType"].endswith(kind))
+    digest: str = next(layer["digest"] for layer in layers if layer["mediaType"].endswith(kind))
     return Path(stage.words["$OLLAMA_MODELS"]) / "blobs" / digest.replace(":", "-")
 
 

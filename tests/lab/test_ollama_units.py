@@ -12,8 +12,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ollama import api, cli, completion, envconfig, golang, gguf, keg, logs, memory, names, pull, runner, scheduler, server, sparse
+from ollama import (
+    api,
+    cli,
+    completion,
+    envconfig,
+    gguf,
+    golang,
+    keg,
+    logs,
+    memory,
+    names,
+    pull,
+    runner,
+    scheduler,
+    server,
+    sparse,
+)
 from ollama.envconfig import Settings
 from ollama.faults import FAULTS
 from ollama.store import Store
@@ -191,7 +206,7 @@ def test_the_host_header_is_checked_as_on_a_loopback_bind(host: str, allowed: bo
     ],
 )
 def test_bad_durations_have_gos_words(text: str, error: str) -> None:
-    with pytest.raises(ValueError, match=".") as found:
+    with pytest.raises(ValueError, match=r".") as found:
         golang.parse_duration(text)
     assert str(found.value) == error
 
@@ -219,7 +234,7 @@ def test_a_moment_survives_being_written_and_read(nanoseconds: int) -> None:
     ],
 )
 def test_broken_json_has_the_words_of_gos_decoder(text: str, error: str) -> None:
-    with pytest.raises(ValueError, match=".") as found:
+    with pytest.raises(ValueError, match=r".") as found:
         golang.loads(text)
     assert str(found.value) == error
 
@@ -232,14 +247,26 @@ def test_json_is_written_as_go_writes_it(value: Any, text: str) -> None:
     assert golang.dumps(value) == text
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
 def test_what_is_written_reads_back_as_json(value: Any) -> None:
     assert json.loads(golang.dumps(value)) == value
 
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(5225388164, "5.2 GB"), (13793441244, "13 GB"), (851974, "851 KB"), (21736496, "21 MB"), (7140801, "7.1 MB"), (12, "12 B"), (10**9, "1 GB")],
+    [
+        (5225388164, "5.2 GB"),
+        (13793441244, "13 GB"),
+        (851974, "851 KB"),
+        (21736496, "21 MB"),
+        (7140801, "7.1 MB"),
+        (12, "12 B"),
+        (10**9, "1 GB"),
+    ],
 )
 def test_sizes_are_decimal_and_floored_from_ten_on(size: int, text: str) -> None:
     assert golang.human_bytes(size) == text
@@ -263,7 +290,9 @@ def test_times_are_told_as_the_command_tells_them(ahead: int, text: str) -> None
 def test_a_log_value_with_blanks_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     logs.info("routes.go:2008", "Listening on [::]:11434 (version 0.32.15)", id=0, name="Apple M4")
     line = capsys.readouterr().err
-    assert line.endswith('level=INFO source=routes.go:2008 msg="Listening on [::]:11434 (version 0.32.15)" id=0 name="Apple M4"\n')
+    assert line.endswith(
+        'level=INFO source=routes.go:2008 msg="Listening on [::]:11434 (version 0.32.15)" id=0 name="Apple M4"\n'
+    )
 
 
 # network errors
@@ -323,7 +352,7 @@ TABLE = [
 
 @pytest.fixture(scope="module")
 def headers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, gguf.Header]:
-    """The headers of the catalogue's models, read from sparse files of the real size."""
+    """Give the headers of the catalogue's models, read from sparse files of the real size."""
     folder = tmp_path_factory.mktemp("headers")
     found = {}
     for model in catalogue.source()["models"]:
@@ -339,7 +368,15 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, gguf.Header]:
 
 @pytest.mark.parametrize(("name", "context", "batch", "kind", "kv", "compute", "ps", "budget"), TABLE)
 def test_memory_is_within_one_percent_of_what_was_measured(
-    headers: dict[str, gguf.Header], name: str, context: int, batch: int, kind: str, kv: int, compute: int, ps: float, budget: float
+    headers: dict[str, gguf.Header],
+    name: str,
+    context: int,
+    batch: int,
+    kind: str,
+    kv: int,
+    compute: int,
+    ps: float,
+    budget: float,
 ) -> None:
     needs = memory.needs(headers[name], context, batch=batch, kind=kind)
     assert needs.kv / memory.MIB == pytest.approx(kv, abs=1)
@@ -369,7 +406,9 @@ def test_the_gpu_limit_is_the_one_seen_in_logs(gigabytes: int, major: int, limit
     assert memory.working_set(gigabytes * memory.GIB, major) / 1e6 == pytest.approx(limit, abs=0.02)
 
 
-@pytest.mark.parametrize(("gibibytes", "context"), [(10.67, 4096), (22.9, 4096), (23, 32768), (36, 32768), (47, 262144), (48, 262144)])
+@pytest.mark.parametrize(
+    ("gibibytes", "context"), [(10.67, 4096), (22.9, 4096), (23, 32768), (36, 32768), (47, 262144), (48, 262144)]
+)
 def test_the_default_context_goes_by_gpu_memory(gibibytes: float, context: int) -> None:
     assert memory.default_context(int(gibibytes * memory.GIB)) == context
 
@@ -395,7 +434,10 @@ def test_the_largest_first_fits_three_models_on_48_gb_and_the_smallest_first_doe
         (["--cache-type-v", "q8_0", "--flash-attn", "on"], ""),
         (["--cache-type-v", "q8_0", "--flash-attn", "auto"], ""),
         (["--cache-type-v", "banana"], "error: Unsupported cache type: banana"),
-        (["--cache-type-v", "q8_0", "--flash-attn", "off"], "llama_init_from_model: quantized V cache requires flash_attn to be enabled"),
+        (
+            ["--cache-type-v", "q8_0", "--flash-attn", "off"],
+            "llama_init_from_model: quantized V cache requires flash_attn to be enabled",
+        ),
     ],
 )
 def test_the_runner_refuses_what_llama_server_refuses(arguments: list[str], problem: str) -> None:
@@ -407,7 +449,13 @@ def test_the_runner_refuses_what_llama_server_refuses(arguments: list[str], prob
 
 @pytest.mark.parametrize(
     ("total", "count", "first"),
-    [(52, 1, 52), (100_000_000, 1, 100_000_000), (5_225_374_496, 16, 326_585_906), (21_159_310_657, 22, 1_000_000_000), (0, 0, 0)],
+    [
+        (52, 1, 52),
+        (100_000_000, 1, 100_000_000),
+        (5_225_374_496, 16, 326_585_906),
+        (21_159_310_657, 22, 1_000_000_000),
+        (0, 0, 0),
+    ],
 )
 def test_a_blob_is_cut_into_parts_of_100_to_1000_mb(total: int, count: int, first: int) -> None:
     parts = pull.split(total)
@@ -448,7 +496,9 @@ def test_a_manifest_keeps_its_bytes_and_so_its_digest(tmp_path: Path) -> None:
 
 def test_parameters_of_a_derived_model_have_the_digest_that_a_real_ollama_gave_them() -> None:
     text = golang.dumps({"num_ctx": 256, "stop": ["</s>"], "temperature": 0.1}) + "\n"
-    assert hashlib.sha256(text.encode()).hexdigest().startswith("96fe36764bcd8c3afd60a83c76cc57508e11ba50b65a7cb8e03f1c24920a70cf")
+    assert (
+        hashlib.sha256(text.encode()).hexdigest().startswith("96fe36764bcd8c3afd60a83c76cc57508e11ba50b65a7cb8e03f1c24920a70cf")
+    )
 
 
 # keg and versions
@@ -456,7 +506,14 @@ def test_parameters_of_a_derived_model_have_the_digest_that_a_real_ollama_gave_t
 
 @pytest.mark.parametrize(
     ("version", "runs", "capabilities"),
-    [("0.24.0", False, False), ("0.30.0", False, True), ("0.30.4", False, True), ("0.30.5", True, True), ("0.32.15", True, True), ("0.32.3_1", True, True)],
+    [
+        ("0.24.0", False, False),
+        ("0.30.0", False, True),
+        ("0.30.4", False, True),
+        ("0.30.5", True, True),
+        ("0.32.15", True, True),
+        ("0.32.3_1", True, True),
+    ],
 )
 def test_a_keg_has_a_runner_from_0_30_on_but_for_the_broken_bottles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, runs: bool, capabilities: bool
@@ -526,7 +583,15 @@ def test_an_answer_is_cut_by_num_predict(limit: int, reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "duration"),
-    [(None, None), (0, 0), (-1, golang.MAX_DURATION), (-1.0, golang.MAX_DURATION), (1.5, 1_500_000_000), ("10m", 600 * golang.SECOND), ("-1m", golang.MAX_DURATION)],
+    [
+        (None, None),
+        (0, 0),
+        (-1, golang.MAX_DURATION),
+        (-1.0, golang.MAX_DURATION),
+        (1.5, 1_500_000_000),
+        ("10m", 600 * golang.SECOND),
+        ("-1m", golang.MAX_DURATION),
+    ],
 )
 def test_keep_alive_of_a_request_is_seconds_or_a_duration(value: Any, duration: int | None) -> None:
     assert api.keep_alive(value) == duration

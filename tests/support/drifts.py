@@ -178,7 +178,10 @@ def _digest_moved(mac: Mac) -> None:
 
 
 def _old_rule(mac: Mac) -> None:
+    mac.run("mkdir", "-p", OLD_PROGRAM.rpartition("/")[0])
+    mac.run("cp", "/bin/sh", OLD_PROGRAM)
     mac.run(SOCKETFILTERFW, "--add", OLD_PROGRAM, user="root")
+    mac.run("rm", "-r", f"{CELLAR}/0.24.0")
     mac.run(SOCKETFILTERFW, "--remove", mac.program(), user="root")
 
 

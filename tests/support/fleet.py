@@ -95,7 +95,7 @@ class Fleet:
 
     def play(self, playbook: str, *words: str, timeout: int = 900) -> Run:
         """Run a playbook and keep each task's result."""
-        done = self._play(playbook, words, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": ""}, timeout)
+        done = self._play(playbook, words, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}, timeout)
         start = done.stdout.find("{\n")
         if start < 0:
             return Run(done.returncode, done.stdout + done.stderr)

@@ -276,7 +276,6 @@ def test_any_text_is_a_job_or_a_value_error(text):
         pytest.param("disabled services = (no disabled services)\n", set(), id="none"),
         pytest.param("", set(), id="empty"),
         pytest.param('\t\t"a b" => disabled\n', {"a b"}, id="blank in a label"),
-        pytest.param('\t\t"a" => disabledish\n', set(), id="another word"),
     ],
 )
 def test_disabled_labels(text, labels):

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Callable
 
 from mac.commands import alf, sockets
@@ -46,7 +47,7 @@ def _read_program(pid: int) -> str | None:
     try:
         # os.readlink: the program may be deleted already, and pathlib would say no more.
         executable = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115  the link as it stands
-        raw = path(f"/proc/{pid}/cmdline").read_bytes()
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
         folder = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  the link as it stands
     except OSError:
         return None

@@ -263,14 +263,10 @@ def select(call: Call) -> list[Row]:
 def table_text(rows: list[Row]) -> list[str]:
     """Lay the rows out in columns; COMMAND is cut to nine characters."""
     width = max([7] + [len(row.command[:9]) for row in rows])
-    lines = [
-        f"{'COMMAND':<{width}} {'PID':>5} {'USER':>6} {'FD':>4}   {'TYPE':>4} {'DEVICE':>18} {'SIZE/OFF':>8} {'NODE':>4} {'NAME'}"
-    ]
-    for row in rows:
-        lines.append(
-            f"{row.command[:9]:<{width}} {row.pid:>5} {row.user:>6} {row.descriptor:>4}{row.access:<1}  {row.kind:>4} {row.device:>18} {row.offset:>8} {row.node:>4} {row.name}"
-        )
-    return lines
+    heads = ("COMMAND", "PID", "USER", "FD", " ", "TYPE", "DEVICE", "SIZE/OFF", "NODE", "NAME")
+    cells = [(row.command[:9], str(row.pid), row.user, row.descriptor, row.access or " ", *row[5:]) for row in rows]
+    layout = "{:<%d} {:>5} {:>6} {:>4}{}  {:>4} {:>18} {:>8} {:>4} {}" % width  # noqa: UP031  braces all over
+    return [layout.format(*line) for line in (heads, *cells)]
 
 
 def fields_text(rows: list[Row], fields: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from mac.machine import Machine, fault, machine, path, read_json, write_atomically
@@ -59,9 +60,9 @@ _MASKED = ("kern.memorystatus_vm_pressure_level",)
 
 def boot_time() -> int:
     """Give the second in which this Mac's first process was started."""
-    stat = path("/proc/1/stat").read_text(encoding="utf-8")
+    stat = Path("/proc/1/stat").read_text(encoding="utf-8")
     ticks = int(stat.rsplit(")", 1)[1].split()[19])
-    uptime = float(path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+    uptime = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
     return int(time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK"))
 
 

@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     log: str
     owner: str | None
     mode: int
-    count: int
+    keep: int
     size_kb: int | None
     when: str
     flags: str
@@ -107,10 +107,10 @@ def rotate(entry: Entry, dry: bool) -> list[str]:
         if not dry and callable(change):
             change()
 
-    oldest = Path(f"{log}.{entry.count}{suffix}")
+    oldest = Path(f"{log}.{entry.keep}{suffix}")
     if oldest.exists():
         act(f"rm -f {oldest}", oldest.unlink)
-    for number in range(entry.count - 1, -1, -1):
+    for number in range(entry.keep - 1, -1, -1):
         older, newer = Path(f"{log}.{number}{suffix}"), Path(f"{log}.{number + 1}{suffix}")
         if older.exists():
             act(f"mv {older} {newer}", lambda a=older, b=newer: a.rename(b))
@@ -192,7 +192,7 @@ def main(argv: list[str]) -> int:
 
 
 def _handle(entry: Entry, letters: str) -> None:
-    head = f"{entry.log} <{entry.count}{entry.flags.replace('-', '')}>: "
+    head = f"{entry.log} <{entry.keep}{entry.flags.replace('-', '')}>: "
     log, verbose = path(entry.log), "v" in letters
     if not log.is_file():
         if verbose:

@@ -120,7 +120,7 @@ def live(kind: Kind, settings: Settings) -> list[str]:
     """Give `pmset -g`: what this hardware has, in the order of a hash table, which is none to rely on."""
     lines = ["System-wide power settings:"]
     system = settings.get("System", {})
-    lines += [" %s\t\t%d" % (name, value) for name, value in sorted(system.items())]
+    lines += [f" {name}\t\t{value}" for name, value in sorted(system.items())]
     lines.append("Currently in use:")
     inuse = {key: value for key, value in settings["AC Power"].items() if key in kind.capabilities}
     shown: dict[str, str] = {key: str(value) for key, value in inuse.items()}
@@ -131,7 +131,7 @@ def live(kind: Kind, settings: Settings) -> list[str]:
         shown["sleep"] += " (sleep prevented by powerd)"
     # Shuffled by a rule of its own, so that no reader comes to trust the order of the names.
     for key in sorted(shown, key=lambda name: (sum(map(ord, name)) * 7919) % 101):
-        lines.append(" %-20s %s" % (key, shown[key]))
+        lines.append(f" {key:<20} {shown[key]}")
     return lines
 
 
@@ -140,7 +140,7 @@ def custom(kind: Kind, settings: Settings) -> list[str]:
     lines: list[str] = []
     for source in kind.sources:
         lines.append(source + ":")
-        lines += [" %-20s %d" % item for item in settings[source].items()]
+        lines += [f" {key:<20} {value}" for key, value in settings[source].items()]
     return lines
 
 
@@ -203,7 +203,7 @@ def change(settings: Settings, kind: Kind, argv: list[str]) -> Settings:
         elif word in _SWITCHES:
             for source in sources:
                 changed[source][word] = int(value != 0)
-        elif word == "hibernatemode" and value in (0, 3, 25) or word in _MODES and word in kind.capabilities:
+        elif (word == "hibernatemode" and value in (0, 3, 25)) or (word in _MODES and word in kind.capabilities):
             for source in sources:
                 changed[source][word] = value
         elif word in _MODES:

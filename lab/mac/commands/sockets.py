@@ -109,8 +109,8 @@ def holders() -> dict[int, list[Holder]]:
 
 def listening() -> list[tuple[int, int]]:
     """Give (port, inode) of every listening socket that is not bound to loopback alone."""
-    found = []
-    for socket in table():
-        if socket.state == LISTEN and not ipaddress.ip_address(socket.local).is_loopback:
-            found.append((socket.port, socket.inode))
-    return sorted(found)
+    return sorted(
+        (socket.port, socket.inode)
+        for socket in table()
+        if socket.state == LISTEN and not ipaddress.ip_address(socket.local).is_loopback
+    )

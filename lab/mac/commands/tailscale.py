@@ -10,7 +10,7 @@ import sys
 from typing import Any, NamedTuple
 
 from mac.commands import tailnet
-from mac.machine import Machine, machine, path, read_state, write_state
+from mac.machine import Machine, machine, read_state, write_state
 
 VERSION = "1.96.2"
 NOT_RUNNING = "failed to connect to local Tailscale service; is Tailscale running?"
@@ -18,42 +18,23 @@ SUFFIX = "tail5c0de.ts.net"
 
 
 class Peer(NamedTuple):
-    """Another machine of the tailnet, as /etc/hosts of the lab names it."""
+    """Another machine of the tailnet."""
 
     name: str
     addresses: tuple[str, ...]
     system: str
 
 
-def peers(text: str, own: tuple[str, ...]) -> list[Peer]:
-    """Read the machines with a tailnet address out of a hosts file."""
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        words = line.split("#", 1)[0].split()
-        if len(words) < 2 or not is_tailnet(words[0]) or words[0] in own:
-            continue
-        found.setdefault(words[1].split(".")[0], []).append(words[0])
-    return [
-        Peer(name, tuple(addresses), "windows" if "windows" in name else "macOS") for name, addresses in sorted(found.items())
-    ]
-
-
-def is_tailnet(text: str) -> bool:
-    """Say whether an address is in Tailscale's ranges (net/tsaddr)."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    network = "100.64.0.0/10" if address.version == 4 else "fd7a:115c:a1e0::/48"
-    return address in ipaddress.ip_network(network)
+# The fleet's tailnet, as its owner's document names it.
+FLEET = (
+    Peer("felipes-mac-mini", ("100.115.10.14", "fd7a:115c:a1e0::e"), "macOS"),
+    Peer("felipes-macbook-pro-2", ("100.125.165.107", "fd7a:115c:a1e0::6b"), "macOS"),
+    Peer("windows-msi", ("100.101.102.103", "fd7a:115c:a1e0::67"), "windows"),
+)
 
 
 def _peers(me: Machine) -> list[Peer]:
-    try:
-        text = path("/etc/hosts").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    return peers(text, (me.tailscale_ipv4, me.tailscale_ipv6))
+    return [peer for peer in FLEET if me.tailscale_ipv4 not in peer.addresses]
 
 
 def _node(name: str, addresses: tuple[str, ...], system: str, me: bool) -> dict[str, Any]:

@@ -33,15 +33,11 @@ class Size(NamedTuple):
 
     def text(self) -> str:
         """Print the size as brew abbreviates it."""
-        value = float(self.bytes)
-        for unit in ("B", "KB", "MB"):
-            if value < 1000:
-                break
-            value /= 1000
-        else:
-            unit = "GB"
-        number = f"{value:.1f}" if unit in ("MB", "GB") and value < 100 else f"{value}"
-        return f"{self.files} files, {number.rstrip('0').rstrip('.') if '.' in number else number}{unit}"
+        value, power = float(self.bytes), 0
+        while value >= 1000 and power < 3:
+            value, power = value / 1000, power + 1
+        number = f"{value:.1f}" if power >= 2 and value < 100 else f"{value:.0f}.0"
+        return f"{self.files} files, {number[:-2] if number.endswith('.0') else number}{('B', 'KB', 'MB', 'GB')[power]}"
 
 
 class Cellar:

@@ -242,7 +242,7 @@ class Brew:
             self._describe(formula)
         if not names:
             kegs = [(name, version) for name in self.cellar.names() for version in self.cellar.versions(name)]
-            print(f"{len(kegs)} kegs, {sum((self.cellar.size(*keg).files for keg in kegs))} files")
+            print(f"{len(kegs)} kegs, {sum(self.cellar.size(*keg).files for keg in kegs)} files")
         return 0
 
     def _describe(self, formula: Formula) -> None:

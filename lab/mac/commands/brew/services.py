@@ -254,7 +254,7 @@ class Services:
             raise ServiceError(f"Formula `{name}` has not implemented #plist, #service or provided a locatable service file.")
 
     def _bootstrap(self, file: str, label: str, *, enable: bool) -> None:
-        calls = [("bootstrap", self.domain, file)]
+        calls: list[tuple[str, ...]] = [("bootstrap", self.domain, file)]
         if enable:
             calls.insert(0, ("enable", f"{self.domain}/{label}"))
         for call in calls:

@@ -176,7 +176,7 @@ _SERVICES = {"ssh": 22, "domain": 53, "http": 80, "https": 443, "microsoft-ds": 
 
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
-    """Give the statements with the number of their last line: `\\` and open braces continue a line."""
+    """Give the statements with the number of their last line: a backslash and open braces continue a line."""
     found: list[tuple[int, str]] = []
     pending = ""
     rows = text.split("\n")

@@ -1,0 +1,65 @@
+"""Every drift of tests/support/drifts.py on both Macs at once: named, not touched, mended, and nothing else done."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.drifts import DRIFTS, Drift, Mac
+from tests.support.fleet import Fleet
+
+FLEET = Fleet(os.environ["LAB_NAME"])
+MACS = (Mac(FLEET, "mac-mini"), Mac(FLEET, "macbook-pro"))
+PLAYBOOK = "playbooks/servers.yml"
+
+
+def on_both(act):
+    """Do something on both Macs at once and return the answers in their order."""
+    with ThreadPoolExecutor(max_workers=len(MACS)) as pool:
+        return list(pool.map(act, MACS))
+
+
+@pytest.fixture(autouse=True)
+def _mended(request):
+    """Leave the fleet converged, so that one failure does not spoil the tests after it."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        FLEET.play(PLAYBOOK)
+
+
+@pytest.mark.parametrize("drift", DRIFTS, ids=str)
+def test_drift_is_named_and_mended_and_nothing_else(drift: Drift) -> None:
+    expected = dict(zip(MACS, on_both(drift.steps), strict=True))
+    on_both(drift.make)
+    before = on_both(lambda mac: mac.state())
+    pids = on_both(lambda mac: mac.pid())
+
+    check = FLEET.play(PLAYBOOK, "--check", "--diff")
+    assert check.rc == 0, check.screen
+    assert {mac.name: check.steps(mac.name) for mac in MACS} == {mac.name: steps for mac, steps in expected.items()}
+    assert on_both(lambda mac: mac.state()) == before, "check mode touched something"
+
+    run = FLEET.play(PLAYBOOK)
+    assert run.rc == 0, run.screen
+    assert {mac.name: run.steps(mac.name) for mac in MACS} == {mac.name: steps for mac, steps in expected.items()}
+    if not drift.restarts:
+        assert on_both(lambda mac: mac.pid()) == pids, "a healthy service was restarted"
+
+
+def test_afterwards_nothing_is_left_to_do() -> None:
+    run = FLEET.play("site.yml")
+    assert run.rc == 0, run.screen
+    assert {mac.name: run.steps(mac.name) for mac in MACS} == {mac.name: [] for mac in MACS}
+
+
+def test_without_the_fast_path_the_result_is_the_same() -> None:
+    on_both(lambda mac: mac.edit(RunAtLoad=False))
+    on_both(lambda mac: mac.api("DELETE", "/api/delete", {"model": "gpt-oss:20b"}))
+    fast = FLEET.play(PLAYBOOK, "--check", "--diff")
+    slow = FLEET.play(PLAYBOOK, "--check", "--diff", "-e", "fleet_fast_path=false")
+    assert {mac.name: slow.steps(mac.name) for mac in MACS} == {mac.name: fast.steps(mac.name) for mac in MACS}
+    run = FLEET.play(PLAYBOOK, "-e", "fleet_fast_path=false")
+    assert {mac.name: run.steps(mac.name) for mac in MACS} == {mac.name: fast.steps(mac.name) for mac in MACS}
+    again = FLEET.play(PLAYBOOK, "-e", "fleet_fast_path=false")
+    assert [again.changed(mac.name) for mac in MACS] == [0, 0]

@@ -1,0 +1,186 @@
+"""One observation, one judgement: which concerns have steps, which must run although nothing is known, what a restart costs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.fleet.plan import CONCERNS, judge, parse_definition, wanted_service
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, TARGET, UID, definition, desired, observed
+
+NO_KEG = {"brew": True, "installed": [], "linked": "", "program": "", "pinned": False}
+EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
+NOTHING = {"uid": UID, "home": "/Users/felipe", "files": [], "jobs": [], "disabled": [], "gui_session": True}
+BARE = {"homebrew": NO_KEG, "launchd": NOTHING, "models": EMPTY, "firewall": {"state": 1, "rules": {}}}
+
+
+def steps_of(plan):
+    return {concern: [f"{step['action']} {step['item']}" for step in steps] for concern, steps in plan["steps"].items()}
+
+
+def with_job(**changes):
+    launchd = observed()["launchd"]
+    launchd["jobs"][0].update(changes)
+    return observed(launchd=launchd)
+
+
+def test_a_converged_mac_has_no_steps_and_no_concerns():
+    plan = judge("mac-mini", desired(), observed())
+    assert plan == {
+        "steps": {},
+        "findings": [],
+        "unknown": {},
+        "concerns": [],
+        "all": list(CONCERNS),
+        "restarts": False,
+        "needs_root": False,
+    }
+
+
+def test_a_bare_mac_has_every_concern_in_order():
+    plan = judge("mac-mini", desired(), observed(**BARE))
+    assert plan["concerns"] == list(CONCERNS)
+    steps = steps_of(plan)
+    assert steps["homebrew"] == ["install ollama"]
+    assert steps["ollama_service"] == [f"write {PATH}", f"bootstrap {TARGET}"]
+    assert steps["ollama_models"] == ["pull qwen3:8b", "load qwen3:8b"]
+    assert plan["restarts"] is True
+    assert plan["needs_root"] is False
+
+
+@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models"])
+@pytest.mark.parametrize("how", ["unknown", "missing"])
+def test_what_could_not_be_read_runs_its_concern(part, how):
+    seen = observed(**{part: {"unknown": "OSError: it did not answer within 10 s"}})
+    if how == "missing":
+        del seen[part]
+    concern = {"launchd": "ollama_service", "models": "ollama_models"}.get(part, part)
+    plan = judge("mac-mini", desired(), seen)
+    assert plan["concerns"] == [concern]
+    assert list(plan["unknown"]) == [concern]
+    assert plan["steps"] == {}
+    assert how == "missing" or plan["unknown"][concern] == "OSError: it did not answer within 10 s"
+
+
+@pytest.mark.parametrize("part", ["server", "machine", "listener"])
+def test_what_no_concern_needs_is_not_missed(part):
+    assert judge("mac-mini", desired(), observed(**{part: {"unknown": "x"}}))["concerns"] == []
+
+
+def test_a_restart_means_that_the_residents_are_loaded_again():
+    plan = judge("mac-mini", desired(), with_job(environment={"OLLAMA_HOST": "127.0.0.1"}))
+    assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}"], "ollama_models": ["load qwen3:8b"]}
+    assert plan["concerns"] == ["ollama_service", "ollama_models"]
+    assert plan["restarts"] is True
+
+
+def test_a_file_that_is_mended_restarts_nothing():
+    launchd = observed()["launchd"]
+    launchd["files"][0]["definition"] = definition(KeepAlive=False)
+    plan = judge("mac-mini", desired(), observed(launchd=launchd))
+    assert steps_of(plan) == {"ollama_service": [f"write {PATH}"]}
+    assert plan["restarts"] is False
+
+
+@pytest.mark.parametrize("keg", [NO_KEG, {**NO_KEG, "installed": ["0.32.15"]}], ids=["install", "link"])
+def test_a_homebrew_step_makes_the_firewall_run_since_the_path_is_not_known_before(keg):
+    plan = judge("mac-mini", desired(), observed(homebrew=keg))
+    assert plan["concerns"] == ["homebrew", "firewall"]
+
+
+def test_the_firewall_is_judged_by_the_path_behind_the_links():
+    plan = judge("mac-mini", desired(), observed(firewall={"state": 1, "rules": {PROGRAM: "allow"}}))
+    assert steps_of(plan) == {"firewall": [f"allow {KEG_PROGRAM}"]}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"firewall": {"state": 1, "rules": {}}},
+        {"firewall": {"state": 0, "rules": {}}},
+        {"firewall": {"unknown": "no answer"}},
+        {"homebrew": NO_KEG},
+    ],
+    ids=["no rule", "off", "unknown", "nothing installed"],
+)
+def test_a_firewall_that_is_not_ours_is_neither_changed_nor_reported(parts):
+    wanted = {**desired(), "firewall": {**desired()["firewall"], "managed": False}}
+    plan = judge("mac-mini", wanted, observed(**parts))
+    assert "firewall" not in plan["steps"]
+    assert "firewall" not in plan["concerns"]
+    assert not [finding for finding in plan["findings"] if finding["concern"] == "firewall"]
+
+
+def test_a_registry_that_does_not_answer_is_a_note_and_no_drift():
+    models = {**observed()["models"], "registry": {"qwen3:8b": {"unknown": "no route to host"}}}
+    plan = judge("mac-mini", desired(), observed(models=models))
+    assert plan["concerns"] == []
+    (finding,) = plan["findings"]
+    assert (finding["severity"], finding["item"]) == ("note", "qwen3:8b")
+    assert "no route to host" in finding["why"]
+
+
+def test_what_is_loaded_may_be_unknown_on_its_own():
+    models = {**observed()["models"], "loaded": {"unknown": "timed out"}}
+    assert steps_of(judge("mac-mini", desired(), observed(models=models))) == {"ollama_models": ["load qwen3:8b"]}
+
+
+@pytest.mark.parametrize(
+    ("launchd", "root"),
+    [
+        ({"domain": "system", "path": f"/Library/LaunchDaemons/{LABEL}.plist"}, True),
+        ({"domain": f"user/{UID}"}, False),
+        ({"label": "com.ollama.serve"}, False),
+        ({"domain": "system", "label": "homebrew.mxcl.ollama"}, True),
+    ],
+    ids=["daemon", "user domain", "older label", "brew as root"],
+)
+def test_root_is_asked_for_only_where_it_is_needed(launchd, root):
+    plan = judge("mac-mini", desired(), with_job(**launchd))
+    assert plan["steps"]["ollama_service"][0]["action"] == "bootout"
+    assert plan["needs_root"] is root
+
+
+def test_nobody_at_the_screen_is_found_before_anything_is_done():
+    launchd = {**NOTHING, "gui_session": False}
+    plan = judge("mac-mini", desired(), observed(launchd=launchd))
+    assert [finding["severity"] for finding in plan["findings"]] == ["error"]
+
+
+PARTS = {
+    "homebrew": [NO_KEG, {"unknown": "x"}],
+    "launchd": [NOTHING, {"unknown": "x"}, {**NOTHING, "gui_session": {"unknown": "x"}}],
+    "firewall": [
+        {"state": 0, "rules": {}},
+        {"state": {"unknown": "x"}, "rules": {}},
+        {"state": 1, "rules": {}},
+        {"unknown": "x"},
+    ],
+    "models": [EMPTY, {"unknown": "x"}, {**EMPTY, "loaded": {"unknown": "x"}, "registry": {"qwen3:8b": {"unknown": "y"}}}],
+}
+
+
+@given(st.fixed_dictionaries({}, optional={part: st.sampled_from(values) for part, values in PARTS.items()}))
+def test_every_plan_is_plain_json_and_its_concerns_are_in_order(parts):
+    plan = judge("mac-mini", desired(), observed(**parts))
+    assert json.loads(json.dumps(plan)) == plan
+    assert plan["concerns"] == [concern for concern in CONCERNS if concern in plan["concerns"]]
+    assert set(plan["steps"]) | set(plan["unknown"]) == set(plan["concerns"])
+    assert all(plan["steps"].values())
+
+
+@pytest.mark.parametrize("text", ["", "<plist>", "not xml", "<plist version='1.0'><array/></plist>", "bplist00rubbish"])
+def test_a_template_that_is_no_property_list_is_refused_by_its_label(text):
+    assert parse_definition(text) is None
+    wanted = {**desired()["ollama_service"], "plist": text}
+    with pytest.raises(ValueError, match=LABEL):
+        wanted_service(wanted)
+
+
+def test_the_wanted_service_is_what_the_template_says():
+    wanted = wanted_service(desired()["ollama_service"])
+    assert (wanted.label, wanted.domain, wanted.retired) == (LABEL, "gui", ("com.ollama.serve",))
+    assert wanted.definition == definition()

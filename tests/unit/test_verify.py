@@ -1,0 +1,140 @@
+"""A Mac is what the inventory says, judged from inside and from every other machine."""
+
+from __future__ import annotations
+
+import plistlib
+
+import pytest
+from ansible.module_utils.fleet.verify import judge_reach, judge_server
+from ansible.module_utils.fleet.vocabulary import plain
+
+from .examples import DIGEST, TARGET, definition, desired, observed
+
+
+def bound_to(host):
+    wanted = desired()
+    wanted["ollama_service"]["plist"] = plistlib.dumps(definition(EnvironmentVariables={"OLLAMA_HOST": host})).decode()
+    seen = observed()
+    seen["launchd"]["jobs"][0]["environment"] = {"OLLAMA_HOST": host}
+    return wanted, seen
+
+
+def with_job(**changes):
+    launchd = observed()["launchd"]
+    launchd["jobs"][0].update(changes)
+    return {"launchd": launchd}
+
+
+def with_models(**changes):
+    return {"models": {**observed()["models"], **changes}}
+
+
+LISTENER = observed()["listener"]
+LOADED = observed()["models"]["loaded"][0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        pytest.param({}, [], id="as declared"),
+        pytest.param(
+            {"server": {"version": "0.32.15"}, "firewall": {"unknown": "x"}}, [], id="what is not judged may be unknown"
+        ),
+        pytest.param(with_job(pid=None, state="spawn scheduled"), [("error", TARGET)], id="not running"),
+        pytest.param({"launchd": {**observed()["launchd"], "jobs": []}}, [("error", TARGET)], id="not loaded"),
+        pytest.param(
+            with_job(environment={"OLLAMA_HOST": "0.0.0.0", "OLLAMA_KV_CACHE_TYPE": "q8_0"}),
+            [("error", f"{TARGET} EnvironmentVariables.OLLAMA_FLASH_ATTENTION")],
+            id="the running job lacks a variable",
+        ),
+        pytest.param({"listener": {**LISTENER, "addresses": ["127.0.0.1"]}}, [("error", "port 11434")], id="bound to loopback"),
+        pytest.param({"listener": {**LISTENER, "addresses": [], "pids": []}}, [("error", "port 11434")], id="nobody listens"),
+        pytest.param({"listener": {**LISTENER, "pids": [99]}}, [("error", "port 11434")], id="a stranger holds the port"),
+        pytest.param({"listener": {**LISTENER, "addresses": ["[::]"]}}, [], id="every interface as IPv6"),
+        pytest.param({"listener": {**LISTENER, "addresses": ["0.0.0.0"]}}, [], id="every interface as IPv4"),
+        pytest.param({"listener": {**LISTENER, "addresses": ["0.0.0.0", "::"]}}, [], id="every interface twice"),
+        pytest.param(with_models(installed=[]), [("error", "qwen3:8b")], id="not installed, still loaded"),
+        pytest.param(with_models(loaded=[]), [("error", "qwen3:8b")], id="resident not loaded"),
+        pytest.param(with_models(loaded={"unknown": "timed out"}), [("error", "/api/ps")], id="what is loaded is unknown"),
+        pytest.param(with_models(loaded=[{**LOADED, "name": "alias:1"}]), [], id="loaded under another name of the same digest"),
+        pytest.param(with_models(loaded=[{**LOADED, "name": "QWEN3:8B"}]), [], id="loaded in another case"),
+        pytest.param(with_models(loaded=[{**LOADED, "size_vram": 1}]), [("warning", "qwen3:8b")], id="partly outside the GPU"),
+        *(
+            pytest.param({part: {"unknown": "it did not answer"}}, [("error", part)], id=f"{part} unknown")
+            for part in ("launchd", "listener", "models")
+        ),
+    ],
+)
+def test_a_mac_from_inside(parts, said):
+    findings = judge_server("mac-mini", desired(), observed(**parts))
+    assert [(finding.severity, finding.item) for finding in findings] == said
+    assert all(finding.host == "mac-mini" and "mac-mini" in finding.sentence() for finding in findings)
+
+
+@pytest.mark.parametrize("part", ["launchd", "listener", "models"])
+def test_a_part_that_was_not_observed_is_an_error_and_no_traceback(part):
+    seen = observed()
+    del seen[part]
+    assert [finding.severity for finding in judge_server("mac-mini", desired(), seen)] == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "right"),
+    [
+        ("127.0.0.1", ["127.0.0.1"], True),
+        ("127.0.0.1", ["*"], False),
+        ("100.115.10.14", ["100.115.10.14"], True),
+        ("[::1]:11434", ["[::1]"], True),
+        ("localhost", ["127.0.0.1"], True),
+        ("localhost", ["[::1]"], True),
+        ("localhost", ["*"], False),
+        (":11434", ["*"], True),
+    ],
+)
+def test_the_bind_address_is_the_one_declared(host, addresses, right):
+    wanted, seen = bound_to(host)
+    seen["listener"]["addresses"] = addresses
+    assert (judge_server("mac-mini", wanted, seen) == ()) is right
+
+
+def answer(**changes):
+    made = {
+        "server": "macbook-pro",
+        "url": "http://felipes-macbook-pro-2.local:11434",
+        "what": "its version",
+        "status": 200,
+        "error": "",
+        "seconds": 0.1,
+    }
+    return {**made, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"status": None, "error": "[Errno 61] Connection refused"}, "service runs"),
+        ({"status": None, "error": "timed out"}, "firewall"),
+        ({"status": None, "error": "[Errno 65] No route to host"}, "awake"),
+        ({"status": None, "error": "[Errno 8] nodename nor servname provided, or not known"}, "resolves"),
+        ({"status": None, "error": "[Errno -2] Name or service not known"}, "resolves"),
+        ({"status": 500, "error": "llama runner process has terminated"}, "log"),
+        ({"status": 403, "error": ""}, "log"),
+    ],
+    ids=["refused", "timeout", "no route", "no name on macOS", "no name on Linux", "no runner", "no words"],
+)
+def test_what_was_not_reached_names_asker_server_cause_and_remedy(changes, remedy):
+    (finding,) = judge_reach("windows-msi", [answer(), answer(**changes)])
+    assert finding.severity == "error"
+    assert "windows-msi asked macbook-pro for its version" in finding.why
+    assert (changes["error"] or "403") in finding.why
+    assert remedy in finding.remedy
+    assert plain(finding)["item"] == answer()["url"]
+
+
+def test_what_was_reached_is_not_mentioned():
+    assert judge_reach("windows-msi", [answer(), answer(server="mac-mini")]) == ()
+    assert judge_reach("windows-msi", []) == ()
+
+
+def test_the_example_is_the_digest_of_the_list():
+    assert observed()["models"]["installed"][0]["digest"] == DIGEST
