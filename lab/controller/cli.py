@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ def with_root(arguments: list[str]) -> None:
     """Go on as root: namespaces need it."""
     if os.geteuid() == 0:
         return
-    if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode != 0:
+    if not shutil.which("sudo") or subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode != 0:
         raise LabError("The lab builds namespaces and needs root: run it with sudo, or let sudo work without a password.")
     kept = [f"{name}={os.environ[name]}" for name in ("LAB_NAME", "PYENV_ROOT", "TERM") if name in os.environ]
     os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, str(LAB_FOLDER / "lab"), *arguments])

@@ -423,6 +423,7 @@ def main(order: Order, report: int) -> None:
 
 def run(arguments: list[str]) -> None:
     """Start from the line that `up` gives: the report's descriptor and the order as JSON."""
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin"  # `ip` is in nobody's but root's
     known = json.loads(arguments[1])
     known["only"], known["owner"] = tuple(known["only"]), tuple(known["owner"])
     main(Order(**known), int(arguments[0]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _PSEUDO = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "mqueue", "securityfs", "debugfs", "tracefs"}
-_PROGRAMS = ("/usr", "/bin", "/sbin", "/lib")
+_PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def separate_program_mounts(mountinfo: str) -> list[str]:
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         point, kind = before.split()[4], after.split()[0]
-        if kind not in _PSEUDO and point.startswith(tuple(f"{top}/" for top in _PROGRAMS) + _PROGRAMS):
+        if kind not in _PSEUDO and f"{point}/".startswith(tuple(f"{top}/" for top in _PROGRAMS)):
             found.append(point)
     return found
 

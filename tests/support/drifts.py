@@ -117,7 +117,9 @@ class Mac:
 
     def state(self) -> dict[str, Any]:
         """Return everything that a look must not change."""
-        listing = self.run("sh", "-c", f"cd {AGENTS} && for f in *; do stat -c '%n %a %u %Y' \"$f\"; cat \"$f\"; done")
+        listing = self.run(
+            "sh", "-c", f'cd {AGENTS} && for f in *; do stat -f \'%N %OLp %u %m\' "$f"; cat "$f"; done 2>&1 || true'
+        )
         return {
             "agents": listing,
             "job": [
@@ -129,7 +131,8 @@ class Mac:
             "firewall": self.run(SOCKETFILTERFW, "--listapps"),
             "manifests": self.run("sh", "-c", f"cd {HOME}/.ollama/models/manifests && find . -type f | sort | xargs cat"),
             "loaded": sorted(
-                (model["name"], model["expires_at"][:4]) for model in (self.api("GET", "/api/ps") if self.answers() else {"models": []})["models"]
+                (model["name"], model["expires_at"][:4])
+                for model in (self.api("GET", "/api/ps") if self.answers() else {"models": []})["models"]
             ),
         }
 
@@ -142,6 +145,7 @@ class Drift:
     make: Callable[[Mac], None]
     steps: Callable[[Mac], Steps]
     restarts: bool = False
+    concern: str = "service"
 
     def __str__(self) -> str:
         """Return the name, for the test's id."""
@@ -236,19 +240,27 @@ DRIFTS = (
         "a model that nobody asked for",
         lambda mac: mac.api("POST", "/api/pull", {"model": "tiny", "stream": False}) and None,
         lambda mac: [("delete", "tiny:latest")],
+        concern="models",
     ),
     Drift(
         "a missing model",
         lambda mac: mac.api("DELETE", "/api/delete", {"model": "gpt-oss:20b"}),
         lambda mac: [("pull", "gpt-oss:20b")],
+        concern="models",
     ),
-    Drift("another digest under the same name", _digest_moved, lambda mac: [("pull", "gpt-oss:20b")]),
+    Drift("another digest under the same name", _digest_moved, lambda mac: [("pull", "gpt-oss:20b")], concern="models"),
     Drift(
         "the firewall rule gone",
         lambda mac: mac.run(SOCKETFILTERFW, "--remove", mac.program(), user="root") and None,
         lambda mac: [("allow", mac.program())],
+        concern="firewall",
     ),
-    Drift("a firewall rule of an old version", _old_rule, lambda mac: [("remove", OLD_PROGRAM), ("allow", mac.program())]),
+    Drift(
+        "a firewall rule of an old version",
+        _old_rule,
+        lambda mac: [("remove", OLD_PROGRAM), ("allow", mac.program())],
+        concern="firewall",
+    ),
     Drift(
         "brew services started again",
         lambda mac: mac.run("/opt/homebrew/bin/brew", "services", "start", "ollama", check=False) and None,
@@ -274,11 +286,13 @@ DRIFTS = (
         "the resident model unloaded",
         lambda mac: mac.api("POST", "/api/generate", {"model": "qwen3:8b", "keep_alive": 0}) and None,
         _load,
+        concern="models",
     ),
     Drift(
         "the resident model about to leave",
         lambda mac: mac.api("POST", "/api/generate", {"model": "qwen3:8b", "keep_alive": "5m"}) and None,
         _load,
+        concern="models",
     ),
     Drift(
         "an older label beside it",
@@ -292,3 +306,17 @@ DRIFTS = (
     ),
     Drift("crashed once and healthy since: not drift", _crashed_once, lambda mac: []),
 )
+
+
+def rounds() -> list[tuple[Drift, ...]]:
+    """Put drifts of different concerns together, since they do not touch each other and a run costs seconds.
+
+    A drift whose mending restarts the server stays alone with the firewall's, for the restart also loads models again.
+    """
+    by_concern = {name: [drift for drift in DRIFTS if drift.concern == name] for name in ("service", "firewall", "models")}
+    firewall, models = iter(by_concern["firewall"]), iter(by_concern["models"])
+    together = []
+    for drift in by_concern["service"]:
+        others = [next(firewall, None)] if drift.restarts else [next(firewall, None), next(models, None)]
+        together.append((drift, *(other for other in others if other is not None)))
+    return [*together, *((drift,) for drift in (*firewall, *models))]

@@ -108,7 +108,9 @@ class Fleet:
                         results.setdefault(host, []).append({**result, "task": task["task"]["name"]})
         return Run(done.returncode, done.stdout + done.stderr, results, data["stats"])
 
-    def _play(self, playbook: str, words: tuple[str, ...], extra: dict[str, str], timeout: int) -> subprocess.CompletedProcess[str]:
+    def _play(
+        self, playbook: str, words: tuple[str, ...], extra: dict[str, str], timeout: int
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(BIN / "ansible-playbook"), "-i", "inventory", "-i", "lab/inventory", playbook, *words],
             capture_output=True, text=True, env={**self.environment, **extra}, cwd=ROOT, check=False, timeout=timeout,

@@ -41,7 +41,7 @@ def the_one(findings, item):
         ("ollama_service_lable", "ollama_service_label"),
         ("ollama_models_instaled", "ollama_models_installed"),
         ("ram_budget_memory_gb", "ram_budget_memory_gib"),
-        ("ram_budget_x", "take it out"),
+        ("ollama_models_zzzzzzzzzzzzzzzzzzzzzz", "take it out"),
     ],
 )
 def test_a_variable_that_no_role_reads(name, remedy):

@@ -62,7 +62,7 @@ def said(findings):
             id="mini: gpt-oss:20b alone is too much without any limit",
         ),
         pytest.param(
-            MINI, [model("qwen3:14b", 9.3, resident=True)], [("resident-over-limit", "error")], id="mini: candidate over the limit"
+            MINI, [model("m:1", 7, resident=True)], [("resident-over-limit", "error")], id="mini: one resident over the limit"
         ),
         pytest.param(MACBOOK, [QWEN, DEV, replace(OSS, automatic_fallback=True)], [], id="MacBook: the whole set"),
         pytest.param(
@@ -74,8 +74,8 @@ def said(findings):
             [("resident-set-over-budget", "error")],
             id="MacBook: everything at once",
         ),
-        pytest.param(MINI, [replace(QWEN, loaded_bytes=20 * GB)], [("resident-set-over-budget", "error")], id="a measured figure counts"),
-        pytest.param(MINI, [QWEN, replace(OSS, automatic_fallback=True, loaded_bytes=GB)], [], id="a measured figure excuses"),
+        pytest.param(MINI, [replace(QWEN, loaded_bytes=20 * GB)], [("resident-set-over-budget", "error")], id="measured: more"),
+        pytest.param(MINI, [QWEN, replace(OSS, automatic_fallback=True, loaded_bytes=GB)], [], id="measured: less"),
     ],
 )  # fmt: skip
 def test_stories(mac, models, findings):
@@ -186,7 +186,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
 def test_a_figure_that_is_none_is_refused_by_the_name_of_its_variable(value):
-    with pytest.raises(ValueError, match="ram_budget_memory_gib is .*must be a number"):
+    with pytest.raises(ValueError, match=r"ram_budget_memory_gib is .*must be a number"):
         bytes_of_gb(value, "ram_budget_memory_gib")
 
 

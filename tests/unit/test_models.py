@@ -113,6 +113,12 @@ PULL, LOAD = f"pull {QWEN}", f"load {QWEN}"
         ),
         pytest.param(Found(have(QWEN, OSS), (loaded(OSS),)), want(Model(QWEN)), [], id="loaded by hand is nobody's business"),
         pytest.param(
+            Found(have(QWEN), (loaded(QWEN, digest=digest_of(QWEN, 2)),)),
+            want(Model(QWEN, resident=True)),
+            [LOAD],
+            id="what is loaded is an older version of the name",
+        ),
+        pytest.param(
             Found(have(QWEN), (loaded(QWEN),), {QWEN: digest_of(QWEN, 2)}),
             want(Model(QWEN, resident=True, policy="latest")),
             [PULL, LOAD],

@@ -59,8 +59,9 @@ def test_what_could_not_be_read_runs_its_concern(part, how):
         del seen[part]
     concern = {"launchd": "ollama_service", "models": "ollama_models"}.get(part, part)
     plan = judge("mac-mini", desired(), seen)
-    assert plan["concerns"] == [concern]
-    assert list(plan["unknown"]) == [concern]
+    # Where the formula is cannot be told from nothing, so the firewall may have to look for itself.
+    assert set(plan["concerns"]) - {"firewall"} == {concern} - {"firewall"}
+    assert concern in plan["unknown"]
     assert plan["steps"] == {}
     assert how == "missing" or plan["unknown"][concern] == "OSError: it did not answer within 10 s"
 

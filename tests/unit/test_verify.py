@@ -37,10 +37,7 @@ LOADED = observed()["models"]["loaded"][0]
     ("parts", "said"),
     [
         pytest.param({}, [], id="as declared"),
-        pytest.param(
-            {"server": {"version": "0.32.15"}, "firewall": {"unknown": "x"}}, [], id="what is not judged may be unknown"
-        ),
-        pytest.param(with_job(pid=None, state="spawn scheduled"), [("error", TARGET)], id="not running"),
+        pytest.param({"server": {"version": "0.32.15"}, "firewall": {"unknown": "x"}}, [], id="the rest may be unknown"),
         pytest.param({"launchd": {**observed()["launchd"], "jobs": []}}, [("error", TARGET)], id="not loaded"),
         pytest.param(
             with_job(environment={"OLLAMA_HOST": "0.0.0.0", "OLLAMA_KV_CACHE_TYPE": "q8_0"}),
@@ -69,6 +66,13 @@ def test_a_mac_from_inside(parts, said):
     findings = judge_server("mac-mini", desired(), observed(**parts))
     assert [(finding.severity, finding.item) for finding in findings] == said
     assert all(finding.host == "mac-mini" and "mac-mini" in finding.sentence() for finding in findings)
+
+
+def test_a_service_that_waits_for_its_next_start_is_named_first():
+    seen = observed(**with_job(pid=None, state="spawn scheduled", last_exit="last exit code = 1"))
+    first = judge_server("mac-mini", desired(), {**seen, "listener": {**LISTENER, "addresses": [], "pids": []}})[0]
+    assert (first.severity, first.item) == ("error", TARGET)
+    assert "spawn scheduled, last exit code = 1" in first.why
 
 
 @pytest.mark.parametrize("part", ["launchd", "listener", "models"])

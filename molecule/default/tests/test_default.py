@@ -3,6 +3,7 @@
 import json
 import os
 import plistlib
+from pathlib import Path
 
 import pytest
 from testinfra.utils.ansible_runner import AnsibleRunner
@@ -11,7 +12,7 @@ from tests.support.drifts import Mac
 from tests.support.fleet import Fleet
 
 FLEET = Fleet(os.environ["LAB_NAME"])
-RUNNER = AnsibleRunner(os.environ["MOLECULE_INVENTORY_FILE"])
+RUNNER = AnsibleRunner(str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent))
 testinfra_hosts = RUNNER.get_hosts("ollama_servers")
 
 
@@ -89,4 +90,6 @@ def test_after_a_reboot_and_login_the_service_answers_from_outside_without_ansib
         FLEET.lab("reboot", name, "--login")
     for address in ("100.115.10.14", "100.125.165.107"):
         outside = Mac(FLEET, "windows-msi")
-        outside.wait(lambda at=address: "version" in outside.run_all("curl", "-sS", "--max-time", "2", f"http://{at}:11434/api/version"))
+        outside.wait(
+            lambda at=address: "version" in outside.run_all("curl", "-sS", "--max-time", "2", f"http://{at}:11434/api/version")
+        )

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.drifts import DRIFTS, Drift, Mac
+from tests.support.drifts import Drift, Mac, rounds
 from tests.support.fleet import Fleet
 
 FLEET = Fleet(os.environ["LAB_NAME"])
@@ -28,23 +28,36 @@ def _mended(request):
         FLEET.play(PLAYBOOK)
 
 
-@pytest.mark.parametrize("drift", DRIFTS, ids=str)
-def test_drift_is_named_and_mended_and_nothing_else(drift: Drift) -> None:
-    expected = dict(zip(MACS, on_both(drift.steps), strict=True))
-    on_both(drift.make)
+@pytest.mark.parametrize("together", rounds(), ids=lambda drifts: " + ".join(map(str, drifts)))
+def test_drift_is_named_and_mended_and_nothing_else(together: tuple[Drift, ...]) -> None:
+    expected = {mac.name: steps for mac, steps in zip(MACS, on_both(lambda mac: wanted_steps(together, mac)), strict=True)}
+    for drift in together:
+        on_both(drift.make)
     before = on_both(lambda mac: mac.state())
     pids = on_both(lambda mac: mac.pid())
 
     check = FLEET.play(PLAYBOOK, "--check", "--diff")
     assert check.rc == 0, check.screen
-    assert {mac.name: check.steps(mac.name) for mac in MACS} == {mac.name: steps for mac, steps in expected.items()}
+    assert {mac.name: check.steps(mac.name) for mac in MACS} == expected
     assert on_both(lambda mac: mac.state()) == before, "check mode touched something"
 
     run = FLEET.play(PLAYBOOK)
     assert run.rc == 0, run.screen
-    assert {mac.name: run.steps(mac.name) for mac in MACS} == {mac.name: steps for mac, steps in expected.items()}
-    if not drift.restarts:
+    assert {mac.name: run.steps(mac.name) for mac in MACS} == expected
+    if not any(drift.restarts for drift in together):
         assert on_both(lambda mac: mac.pid()) == pids, "a healthy service was restarted"
+
+
+def wanted_steps(together: tuple[Drift, ...], mac: Mac) -> list[tuple[str, str]]:
+    """Return the steps of all drifts of a round, in the order of the concerns."""
+    steps = {drift.concern: drift.steps(mac) for drift in together}
+    service, loads = split_loads(steps.get("service", []))
+    return [*service, *steps.get("firewall", []), *steps.get("models", []), *loads]
+
+
+def split_loads(steps: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Part the steps of the service from the loads that follow its restart, which the models' module does."""
+    return [step for step in steps if step[0] != "load"], [step for step in steps if step[0] == "load"]
 
 
 def test_afterwards_nothing_is_left_to_do() -> None:

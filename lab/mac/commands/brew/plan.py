@@ -51,10 +51,12 @@ class Settings(NamedTuple):
     upgrade_on_install: bool = True
 
 
-def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Order versions as numbers; a revision (`_1`) counts after its version."""
-    parts = version.replace("_", ".0_").replace("_", "").replace("-", ".").split(".")
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+def version_key(version: str) -> tuple[tuple[int, ...], int, str, int]:
+    """Order versions as numbers: a release candidate before its release, a revision (`_1`) after it."""
+    bare, _, revision = version.partition("_")
+    numbers, _, candidate = bare.partition("-")
+    parts = tuple(int(part) if part.isdigit() else 0 for part in numbers.split("."))
+    return parts, 0 if candidate else 1, candidate, int(revision) if revision.isdigit() else 0
 
 
 def newest_last(versions: Sequence[str]) -> list[str]:
