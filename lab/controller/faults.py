@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from mac.commands.faults import FAULTS as COMMAND_FAULTS
+from mac.commands.faults import applied
 from mac.launchd.faults import FAULTS as LAUNCHD_FAULTS
 from ollama.faults import FAULTS as OLLAMA_FAULTS
 from registry.faults import FAULTS as REGISTRY_FAULTS
@@ -101,6 +102,10 @@ def switch_inside(name: str, value: object) -> int:
         aside = place.with_name(f".{place.name}.aside")
         (place if on else aside).rename(aside if on else place)
     write(FAULTS_FILE, name, value)
+    if name == "unreachable" and on:
+        # A host that has gone away takes the connections with it that were open before.
+        cut_ssh()
+    applied(name, on)
     return 0
 
 

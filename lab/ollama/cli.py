@@ -106,7 +106,12 @@ class Client:
             data = answer.read()
         except OSError as error:
             raise CommandError(self._dial(method.capitalize(), path, error)) from error
-        content = golang.loads(data.decode("utf-8")) if data.strip() else {}
+        try:
+            content = golang.loads(data.decode("utf-8")) if data.strip() else {}
+        except ValueError as error:
+            # Something else holds the port; Go's client reports the status and the body (api/client.go, checkError).
+            text = data.decode("utf-8", "replace").strip()
+            raise Answered(answer.status, text, f"{answer.status}: {text}") from error
         if answer.status >= 400:
             text = str(content.get("error", ""))
             raise Answered(answer.status, text, text)

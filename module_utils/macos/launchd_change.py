@@ -88,27 +88,17 @@ class Change:
                 return None
             return self._wait_until_up()
         except (OSError, ChangeFailed) as problem:
+            # The end of the log must be read before the old service writes into the same file.
+            evidence = self._evidence()
             restored = self._restore(saved)
             message = (
-                f"The service {self.domain}/{self.wanted.label} did not come up: {problem}. {self._evidence()}"
+                f"The service {self.domain}/{self.wanted.label} did not come up: {problem}. {evidence}"
                 f"{self._outcome(saved, restored=restored)}"
             )
             raise ChangeFailed(message, restored=restored) from problem
 
     def _check_before(self) -> None:
         """Refuse what would fail after the old service is already down; ChangeFailed with one sentence."""
-        program = self.wanted.definition["ProgramArguments"][0]
-        if not os.access(program, os.X_OK):
-            message = f"The program {program} does not exist or cannot be run; the old service was left alone."
-            raise ChangeFailed(message)
-        tried = run([program, "--version"], timeout=20, environment={"HOME": self.account.pw_dir})
-        if tried.rc != 0:
-            message = f"{program} --version failed ({tried.said}); the old service was left alone."
-            raise ChangeFailed(message)
-        for key in ("StandardOutPath", "StandardErrorPath"):
-            path = self.wanted.definition.get(key)
-            if path:
-                self._check_log(key, Path(path))
         listener = read_listener(self.port)
         ours = {job.pid for job in self.found.jobs}
         strangers = [
@@ -124,6 +114,19 @@ class Change:
                 " ollama_service_retired_labels. Nothing was changed."
             )
             raise ChangeFailed(message)
+        program = self.wanted.definition["ProgramArguments"][0]
+        if not os.access(program, os.X_OK):
+            message = f"The program {program} does not exist or cannot be run; the old service was left alone."
+            raise ChangeFailed(message)
+        # Pointed at a port where nobody answers: the version of the program is asked, not of whatever serves now.
+        tried = run([program, "--version"], timeout=20, environment={"HOME": self.account.pw_dir, "OLLAMA_HOST": "127.0.0.1:9"})
+        if tried.rc != 0:
+            message = f"{program} --version failed ({tried.said}); the old service was left alone."
+            raise ChangeFailed(message)
+        for key in ("StandardOutPath", "StandardErrorPath"):
+            path = self.wanted.definition.get(key)
+            if path:
+                self._check_log(key, Path(path))
 
     def _check_log(self, key: str, path: Path) -> None:
         """Refuse a log that xpcproxy could not open: the job would end with 78 (EX_CONFIG) for ever."""

@@ -75,7 +75,9 @@ class _Watch:
     def _end(self) -> None:
         self.expired = True
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # the plain method: that of a TLS socket would pull the layer from under the reader
+            with contextlib.suppress(
+                OSError
+            ):  # the plain method: that of a TLS socket would pull the layer from under the reader
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def stop(self) -> None:

@@ -129,6 +129,6 @@ def test_a_port_that_another_program_holds_is_named_and_nobody_is_killed(fleet, 
 def test_nobody_at_the_screen_is_said_and_not_half_done(fleet, bare):
     fleet.lab("logout", "macbook-pro")
     run = fleet.screen("playbooks/servers.yml", "--limit", "macbook-pro")
-    told(run, "nobody is logged in at the screen", "ollama_service_domain")
+    told(run, "cannot start before somebody logs in at the screen", "ollama_service_domain", "Nothing was changed")
     assert bare.run_all("ls", "/Users/felipe/Library/LaunchAgents").count("plist") == 0
     fleet.lab("login", "macbook-pro")

@@ -186,6 +186,11 @@ def test_blocks_deeper_in_are_not_taken_for_the_job(where):
     assert (job.path, job.state, job.pid, job.runs) == ("/own", "not running", None, 0)
 
 
+def test_an_argument_may_be_a_brace():
+    job = parse_job("gui/501/x = {\n\targuments = {\n\t\t/bin/echo\n\t\t}\n\t\t{\n\t\tx = {\n\t}\n\truns = 1\n}")
+    assert (job.arguments, job.runs) == (("/bin/echo", "}", "{", "x = {"), 1)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

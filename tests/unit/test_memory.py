@@ -70,6 +70,12 @@ def said(findings):
         ),
         pytest.param(
             MACBOOK,
+            [QWEN, replace(DEV, resident=True), replace(OSS, automatic_fallback=True)],
+            [("fallback-would-drown", "error")],
+            id="MacBook: a third one beside two residents",
+        ),
+        pytest.param(
+            MACBOOK,
             [replace(one, resident=True) for one in (QWEN, DEV, OSS)] + [model("qwen2.5vl:32b", 21.2, resident=True)],
             [("resident-set-over-budget", "error")],
             id="MacBook: everything at once",

@@ -29,8 +29,7 @@ def test_the_property_list_belongs_to_the_user_and_to_nobody_else(host, mac):
 
 def test_the_process_runs_with_the_environment_of_the_property_list(host, mac):
     wanted = plistlib.loads(host.file(mac.plist).content)["EnvironmentVariables"]
-    with host.sudo():
-        environment = host.file(f"/proc/{mac.pid()}/environ").content.decode().split("\0")
+    environment = host.file(f"/proc/{mac.pid()}/environ").content.decode().split("\0")
     assert {f"{key}={value}" for key, value in wanted.items()} <= set(environment)
 
 
@@ -88,8 +87,7 @@ def test_check_mode_on_the_converged_fleet_reports_nothing():
 def test_after_a_reboot_and_login_the_service_answers_from_outside_without_ansible():
     for name in ("mac-mini", "macbook-pro"):
         FLEET.lab("reboot", name, "--login")
+    outside = Mac(FLEET, "windows-msi")
     for address in ("100.115.10.14", "100.125.165.107"):
-        outside = Mac(FLEET, "windows-msi")
-        outside.wait(
-            lambda at=address: "version" in outside.run_all("curl", "-sS", "--max-time", "2", f"http://{at}:11434/api/version")
-        )
+        question = ["curl", "-sS", "--max-time", "2", f"http://{address}:11434/api/version"]
+        outside.wait(lambda words=question: "version" in outside.run_all(*words))
