@@ -17,12 +17,17 @@ DOCUMENTATION = """
     version_added: 0.1.0
     description:
         - A failure whose message is a sentence is printed as that sentence, once, instead of as a data structure.
+        - The success of checks on the controller is not printed.
         - A changed result that carries steps is followed by one line for each of them.
         - With C(-v) everything is printed as the default callback does.
     extends_documentation_fragment:
       - default_callback
       - result_format_callback
 """
+
+
+QUIET = frozenset({"validate_argument_spec", "assert", "set_fact"})
+"""Actions on the controller whose success says nothing to a person; their failures are printed like all others."""
 
 
 def step_line(step: dict[str, Any]) -> str:
@@ -68,6 +73,8 @@ class CallbackModule(DefaultCallback):
         """Print plain lines of a debug task as lines, and steps below a change."""
         data = result.result
         lines = data.get("msg")
+        if result.task.action.rpartition(".")[2] in QUIET and not self._display.verbosity:
+            return
         if (
             result.task.action in ("debug", "ansible.builtin.debug")
             and not self._display.verbosity

@@ -125,3 +125,25 @@ def _remedy(cause: str) -> str:
     if "resolve" in cause or "Name or service" in cause or "nodename" in cause:
         return "look whether that name resolves on this machine"
     return "read the server's log on that Mac"
+
+
+def summary(observed: Mapping[str, Any]) -> str:
+    """Say in one line what a Mac serves."""
+    version = (observed.get("server") or {}).get("version") or "unknown"
+    found = models.found_from_json(observed["models"])
+    loaded = () if isinstance(found.loaded, Unknown) else found.loaded
+    names = ", ".join(sorted(model.name for model in found.installed)) or "no model"
+    inside = ", ".join(f"{one.name} ({one.size / 10**9:.1f} GB)" for one in loaded) or "nothing"
+    addresses = ", ".join(sorted({_any(address) for address in observed["listener"]["addresses"]})) or "nobody"
+    return f"Ollama {version} listens on {addresses}; installed: {names}; in memory: {inside}"
+
+
+def reach_summary(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Say in one line what a machine reached."""
+    others = [answer for answer in answers if answer["what"] == "its version"]
+    completions = [answer for answer in answers if answer["what"] != "its version"]
+    parts = []
+    if others:
+        parts.append(f"reached {', '.join(answer['url'] for answer in others)}")
+    parts.extend(f"completed a sentence by itself in {answer['seconds']:.1f} s" for answer in completions)
+    return "; ".join(parts) or "asked nobody"
