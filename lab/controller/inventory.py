@@ -25,9 +25,10 @@ def connection(host: Host, folder: Folder) -> dict[str, Any]:
 def extra(host: Host) -> dict[str, Any]:
     """Give what an extra Mac needs to be a member of the fleet, which no inventory of a person names."""
     return {
+        "ansible_host": f"{host.local_host_name}.local",
         "fleet_local_name": f"{host.local_host_name}.local",
         "fleet_tailnet_ip": host.tailnet4,
-        "fleet_memory_gib": host.memory_gib,
+        "ram_budget_memory_gib": host.memory_gib,
     }
 
 

@@ -19,7 +19,7 @@ PART_WORDS = {
     "prompt_cache": "prompt cache",
 }
 LINE_WORDS = {"budget": "RAM budget", "gpu": "GPU limit"}
-VERDICTS = {"error": "does not fit", "warning": "fits with care", "note": "fits", "": "fits"}
+VERDICTS = {"error": "has to change", "warning": "fits with care", "note": "fits", "": "fits"}
 
 # Percent of the width that a text in a bar needs: on a phone (a bar of 300 px), on a wide page (700 px).
 _BADGE, _BADGE_WIDE = 8.0, 3.4
@@ -29,7 +29,7 @@ _FIGURE, _FIGURE_WIDE = 19.0, 8.2
 def page(report: Mapping[str, Any]) -> str:
     """Return the page of a report (`preflight_report`, `whatif_report`)."""
     hosts = "\n".join(_host(host, report["findings"], index) for index, host in enumerate(report["hosts"]))
-    made = f" Made {_text(report['made_at'])}." if report.get("made_at") else ""
+    made = f" Made <time>{_text(report['made_at'])}</time>." if report.get("made_at") else ""
     known = {host["host"] for host in report["hosts"]}
     others = _findings([finding for finding in report["findings"] if finding["host"] not in known])
     rest = f'<section class="card" aria-label="Other findings">{others}</section>' if others else ""
@@ -82,8 +82,8 @@ def _legend() -> str:
         for kind, words in LINE_WORDS.items()
     )
     over = (
-        '<li><svg class="swatch" width="22" height="14" aria-hidden="true"><rect class="over" width="22" height="14" rx="2"/>'
-        "</svg>more than the memory: swap</li>"
+        '<li><svg class="swatch" width="22" height="14" aria-hidden="true"><rect class="over" y="4" width="22" height="7"/>'
+        "</svg>too much</li>"
     )
     return f'<ul class="legend" aria-label="Legend">{parts}{hatched}{lines}{over}</ul>'
 
@@ -141,21 +141,22 @@ def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping
     end = lane.lines[0].x if lane.kind == "gpu" and lane.lines else drawing.memory_x
     parts = [f'<rect class="track" x="0" y="{top}" width="{end:.4f}%" height="{height}" rx="3"/>']
     if lane.end > end:
-        parts.append(f'<rect class="over" x="{end:.4f}%" y="{top}" width="{lane.end - end:.4f}%" height="{height}"/>')
+        parts.append(f'<rect class="over" x="{end:.4f}%" y="{top + height + 2}" width="{lane.end - end:.4f}%" height="7"/>')
     parts += [_segment(segment, models, top, height) for segment in lane.segments]
     for line in lane.lines:
         side, shift = ("end", -5) if line.x > 55 else ("start", 5)
         parts.append(
-            f'<line class="limit {line.kind}" x1="{line.x:.4f}%" x2="{line.x:.4f}%" y1="2" y2="{top + height + 4}"/>'
+            f'<line class="limit {line.kind}" x1="{line.x:.4f}%" x2="{line.x:.4f}%" y1="2" y2="{top + height + 9}"/>'
             f'<text class="limit" x="{line.x:.4f}%" dx="{shift}" y="13" text-anchor="{side}">'
             f"{LINE_WORDS[line.kind]} {gb(_limit(host, line.kind))} GB</text>"
         )
     title = {"memory": "Memory", "gpu": "GPU"}[lane.kind]
-    sentence = _lane_sentence(host, lane)
-    return f"""<p class="lane"><b>{title}</b> {sentence}</p>
-<svg class="bar" width="100%" height="{top + height + 6}" role="img" aria-labelledby="{name}-title {name}-desc">
+    sentence, excess = _lane_sentence(host, lane)
+    loud = f' <strong class="excess">{excess}</strong>' if excess else ""
+    return f"""<p class="lane"><b>{title}</b> {sentence}{loud}</p>
+<svg class="bar" width="100%" height="{top + height + 10}" role="img" aria-labelledby="{name}-title {name}-desc">
 <title id="{name}-title">{title} of {_text(host["host"])}</title>
-<desc id="{name}-desc">{sentence} {_described(lane, models)}</desc>
+<desc id="{name}-desc">{sentence} {excess} {_described(lane, models)}</desc>
 {"".join(parts)}
 </svg>"""
 
@@ -196,8 +197,8 @@ def _exact(size: int) -> str:
     return f"{size / GB:.2f}"
 
 
-def _lane_sentence(host: Mapping[str, Any], lane: Lane) -> str:
-    """Say in words what the bar shows."""
+def _lane_sentence(host: Mapping[str, Any], lane: Lane) -> tuple[str, str]:
+    """Say in words what the bar shows, and by how much it is too long."""
     resident = sum(segment.bytes for segment in lane.segments if segment.number and not segment.on_demand)
     on_demand = sum(segment.bytes for segment in lane.segments if segment.on_demand)
     terms = [f"{gb(host['reserve_bytes'])} for macOS"] if lane.kind == "memory" else []
@@ -207,7 +208,9 @@ def _lane_sentence(host: Mapping[str, Any], lane: Lane) -> str:
     total = sum(segment.bytes for segment in lane.segments)
     limit = host["memory_bytes"] if lane.kind == "memory" else host["gpu_limit_bytes"]
     of = {"memory": "of memory", "gpu": "for the GPU"}[lane.kind]
-    return f"{' + '.join(terms)} = {gb(total)} of {gb(limit)} GB {of}."
+    sentence = f"{' + '.join(terms)}{f' = {gb(total)}' if len(terms) > 1 else ''} of {gb(limit)} GB {of}."
+    over = 0 if limit is None else total - limit
+    return sentence, f"{gb(over)} GB too much." if over >= GB // 20 else ""
 
 
 def _described(lane: Lane, models: Mapping[int, Mapping[str, Any]]) -> str:
@@ -254,8 +257,8 @@ def _row(number: int, model: Mapping[str, Any]) -> str:
     data = "".join(f'<td role="cell" data-label="{words}">{shown}</td>' for words, shown in cells)
     notes = "".join(f"<br><small>{_text(note)}</small>" for note in model["notes"])
     return (
-        f'<tr role="row" class="{model["role"]}"><th scope="row" role="rowheader"><span class="badge">{number}</span>'
-        f'<span class="name">{_text(model["name"])}<br><small>{ROLE_WORDS[model["role"]]}</small>{notes}</span></th>{data}</tr>'
+        f'<tr role="row" class="{model["role"]}"><th scope="row" role="rowheader"><div><span class="badge">{number}</span>'
+        f"<span>{_text(model['name'])}<br><small>{ROLE_WORDS[model['role']]}</small>{notes}</span></div></th>{data}</tr>"
     )
 
 

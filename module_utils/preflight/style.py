@@ -10,7 +10,7 @@ STYLE = """
   --ground: #f4f5f7; --card: #ffffff; --ink: #1b1f24; --soft: #57606a; --edge: #d5dae0; --track: #e6e9ed;
   --reserve: #8b949e; --reserve-mark: #6a737d; --weights: #1f5fae; --kv: #c05c00; --kv-mark: #ffd9ad;
   --compute: #0a7f5c; --compute-mark: #c9f2e3; --process: #6b4f8f; --cache: #a5307f; --cache-mark: #ffd3ef;
-  --hatch: #ffffff; --limit: #1b1f24; --gpu: #b4000f; --over: #ffd9d9; --over-mark: #c62828;
+  --hatch: #ffffff; --limit: #1b1f24; --gpu: #b4000f; --over: #c62828; --over-mark: #ffd9d9;
   --on-part: #ffffff; --badge: #ffffff; --on-badge: #143f75;
   --good: #0b6b34; --good-ground: #e1f5e8; --care: #7a4b00; --care-ground: #fff0cf; --bad: #a40e16; --bad-ground: #ffe3e3;
 }
@@ -19,18 +19,20 @@ STYLE = """
     --ground: #0e1116; --card: #171b22; --ink: #e8ecf1; --soft: #a3adb8; --edge: #303842; --track: #272e37;
     --reserve: #5d6773; --reserve-mark: #8b96a3; --weights: #3f7fd0; --kv: #e08a2e; --kv-mark: #5c2f00;
     --compute: #2fae85; --compute-mark: #06402d; --process: #a88bd0; --cache: #d66bb3; --cache-mark: #571443;
-    --hatch: #171b22; --limit: #f2f5f8; --gpu: #ff8a8a; --over: #4a1f24; --over-mark: #ff8a8a;
+    --hatch: #171b22; --limit: #f2f5f8; --gpu: #ff8a8a; --over: #ff7b7b; --over-mark: #4a1f24;
     --on-part: #ffffff; --badge: #e8ecf1; --on-badge: #143f75;
     --good: #7ee2a8; --good-ground: #12351f; --care: #ffd27a; --care-ground: #3d2c06; --bad: #ffb0b0; --bad-ground: #4a1519;
   }
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif;
-  -webkit-text-size-adjust: 100%; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+  -webkit-text-size-adjust: 100%; font-variant-numeric: tabular-nums; }
 main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 48px; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 8px; letter-spacing: -0.01em; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 0; }
 p { margin: 0; }
+h2, tbody th, .findings li > span + span { overflow-wrap: anywhere; min-width: 0; }
+time { white-space: nowrap; }
 small { font-size: 0.8125rem; color: var(--soft); }
 header p { color: var(--soft); max-width: 46em; }
 .defs { position: absolute; width: 0; height: 0; overflow: hidden; }
@@ -49,6 +51,7 @@ header p { color: var(--soft); max-width: 46em; }
 .figures dd { margin: 0; font-size: 1.375rem; font-weight: 600; line-height: 1.2; }
 figure { margin: 0 0 18px; }
 .lane { font-size: 0.875rem; color: var(--soft); margin-top: 10px; }
+.excess { color: var(--bad); }
 .lane b { color: var(--ink); margin-right: 6px; }
 .bar, .axis { display: block; overflow: visible; }
 svg text { font-size: 12px; fill: var(--soft); }
@@ -76,8 +79,11 @@ caption { text-align: left; color: var(--soft); padding-bottom: 4px; }
 th, td { padding: 7px 0 7px 12px; text-align: right; vertical-align: baseline; border-top: 1px solid var(--edge); }
 thead th { font-weight: 500; color: var(--soft); border-top: 0; font-size: 0.8125rem; vertical-align: bottom; }
 th:first-child, tbody th { text-align: left; padding-left: 0; }
-td:last-child, th:last-child { text-align: left; }
-tbody th { font-weight: 600; display: flex; gap: 8px; align-items: baseline; }
+td:last-child, thead th:last-child { text-align: left; }
+td { white-space: nowrap; }
+td:last-child { white-space: normal; }
+tbody th { font-weight: 600; width: 30%; }
+tbody th div { display: flex; gap: 8px; align-items: baseline; }
 tbody th small { font-weight: 400; }
 .badge { flex: none; width: 20px; height: 20px; border-radius: 50%; background: var(--weights); color: #ffffff;
   font-size: 0.75rem; font-weight: 700; line-height: 20px; text-align: center; }
@@ -93,7 +99,7 @@ tbody th small { font-weight: 400; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tbody tr { display: grid; grid-template-columns: 1fr 1fr; column-gap: 20px; padding: 10px 0;
     border-top: 1px solid var(--edge); }
-  tbody th { grid-column: 1 / -1; border: 0; padding: 0 0 4px; }
+  tbody th { grid-column: 1 / -1; border: 0; padding: 0 0 4px; width: auto; }
   tbody td, tbody td:last-child { border: 0; padding: 1px 0; text-align: right; display: flex; justify-content: space-between;
     gap: 8px; align-items: baseline; }
   tbody td::before { content: attr(data-label); color: var(--soft); font-size: 0.8125rem; }
