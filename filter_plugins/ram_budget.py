@@ -27,11 +27,25 @@ def ram_budget(
     max_loaded_model_gb: float | None = None,
 ) -> list[dict[str, Any]]:
     """Read the inventory's figures, with the variable's name in every complaint, and judge."""
-    limit = max_loaded_model_gb
+    try:
+        return _judged(models, host, memory_gib, macos_major, reserve_gb, max_loaded_model_gb)
+    except ValueError as problem:
+        message = f"{host}: {problem}. Correct it in host_vars/{host} or group_vars."
+        raise ValueError(message) from problem
+
+
+def _judged(
+    models: Sequence[Mapping[str, Any]],
+    host: str,
+    memory_gib: float,
+    macos_major: int,
+    reserve_gb: float,
+    limit: float | None,
+) -> list[dict[str, Any]]:
     mac = Mac(
         name=host,
         memory_bytes=bytes_of_gb(memory_gib, "ram_budget_memory_gib") // 10**9 * GIB,
-        macos_major=int(macos_major),
+        macos_major=bytes_of_gb(macos_major, "ram_budget_macos_major") // 10**9,
         reserve_bytes=bytes_of_gb(reserve_gb, "ram_budget_reserve_gb", zero=True),
         max_loaded_bytes=None if limit is None else bytes_of_gb(limit, "ram_budget_max_loaded_model_gb"),
     )

@@ -99,7 +99,7 @@ def probe(read: Callable[[], Any]) -> Any:
     """Return what was read as plain data, or why it could not be read; one broken part spoils no other."""
     try:
         return plain(read())
-    except (OSError, ValueError, KeyError, TypeError, ApiError) as problem:
+    except Exception as problem:  # whatever one part does, the others must come back
         return plain(Unknown(f"{type(problem).__name__}: {problem}"))
 
 

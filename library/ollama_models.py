@@ -121,23 +121,51 @@ def observe(api: Api, wanted: Wanted, asked: Mapping[str, Any], *, offline: bool
         return Found(read_store(store), () if is_refused(problem) else Unknown(str(problem)), registry)
 
 
-def unload(api: Api, name: str, timeout: float) -> None:
-    """Tell the model to go and wait until it is gone."""
+PREVIOUS = "ollama-fleet-previous:latest"
+"""A second name for a model that is being renewed, so that its old runner can still be told to go."""
+
+
+def unload(api: Api, name: str, digest: str, timeout: float) -> None:
+    """Tell the model to go and wait until it is gone; by digest, since a runner is listed under the name loaded first."""
     api.call("POST", "/api/generate", {"model": name, "keep_alive": 0}, timeout=timeout)
     deadline = time.monotonic() + timeout
-    while any(model.name.lower() == name.lower() for model in api.loaded()):
+    while any(model.digest == digest for model in api.loaded()):
         if time.monotonic() > deadline:
             message = f"{name} was told to leave memory and is still there after {timeout:g} s"
             raise ApiError(message)
         time.sleep(0.1)
 
 
+def digest_of(api: Api, name: str) -> str:
+    """Return the digest under which a name is installed, "" when it is not."""
+    return next((model.digest for model in api.installed() if model.name.lower() == name.lower()), "")
+
+
+def renew(name: str, api: Api, puller: Puller) -> None:
+    """Pull a model whose old version may be in memory and serve until the new one is there.
+
+    Once the name means the new version, nothing can unload the old runner any more (Ollama 0.32.15, observed), so the old version
+    keeps a second name for that long.
+    """
+    old = digest_of(api, name)
+    if not old or not any(model.digest == old for model in api.loaded()):
+        puller.pull(name)
+        return
+    api.call("POST", "/api/copy", {"source": name, "destination": PREVIOUS})
+    try:
+        puller.pull(name)
+        if digest_of(api, name) != old:
+            unload(api, PREVIOUS, old, 60)
+    finally:
+        api.call("DELETE", "/api/delete", {"model": PREVIOUS}, timeout=60)
+
+
 def act(step: Step, api: Api, puller: Puller, asked: Mapping[str, Any]) -> None:
     """Carry out one step."""
     if step.action == "pull":
-        puller.pull(step.item)
+        renew(step.item, api, puller)
     elif step.action == "delete":
-        unload(api, step.item, 60)
+        unload(api, step.item, digest_of(api, step.item), 60)
         api.call("DELETE", "/api/delete", {"model": step.item}, timeout=60)
     else:
         api.call("POST", "/api/generate", {"model": step.item, "keep_alive": -1}, timeout=asked["load_timeout"])

@@ -74,7 +74,7 @@ def plan(found: Firewall, programs: Sequence[str]) -> tuple[Step, ...]:
     steps = [
         Step("remove", rule, verdict, "absent", "it names a version that Homebrew has replaced")
         for rule, verdict in sorted(found.rules.items())
-        if any(stale(rule, program) for program in programs)
+        if rule not in programs and any(stale(rule, program) for program in programs)
     ]
     steps += [
         Step(

@@ -30,8 +30,8 @@ KNOWN = frozenset(
         *SLIDING_PERIODS, "command-r", "deepseek2", "falcon-h1", "gemma", "glm4", "glm4moe", "granite", "granitehybrid",
         "granitemoe", "internlm2", "lfm2", "lfm2moe", "llama", "llama4", "minicpm", "mistral3", "nemotron", "nemotron_h",
         "nemotron_h_moe", "olmo2", "phi2", "phi3", "qwen2", "qwen25vl", "qwen2moe", "qwen2vl", "qwen3", "qwen35", "qwen35moe",
-        "qwen3moe", "qwen3next", "qwen3vl", "qwen3vlmoe", "seed_oss", "smollm3", "stablelm", "starcoder2", *("bert", "nomic-bert"),
-        "gemma-embedding", "nomic-bert-moe",
+        "qwen3moe", "qwen3next", "qwen3vl", "qwen3vlmoe", "seed_oss", "smollm3", "stablelm", "starcoder2", "bert",
+        "gemma-embedding", "nomic-bert", "nomic-bert-moe",
     }
 )  # fmt: skip
 """Architectures whose cache follows from their metadata by the formula used here."""
@@ -39,14 +39,17 @@ KNOWN = frozenset(
 WITHOUT_CACHE = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "modern-bert", "jina-bert-v2", "gemma-embedding"})
 """Encoders: they answer a whole text at once and keep nothing."""
 
+ONE_TABLE = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding", "command-r", "cohere2"})
+"""Architectures whose output layer always is the embedding table."""
+
 VOCABULARY_BY_TOKENIZER: Mapping[str, int] = {
     "qwen2": 151_936, "llama-bpe": 128_256, "tekken": 131_072, "gpt-4o": 201_088, "gemma3": 262_144, "gemma": 256_000,
 }  # fmt: skip
 """`tokenizer.ggml.pre` -> words, for answers of `/api/show` that leave the vocabulary out."""
 
 EMBEDDING_BITS: Mapping[str, float] = {
-    "F32": 32, "F16": 16, "BF16": 16, "MXFP4": 16, "Q8_0": 8.5, "Q6_K": 6.5625, "Q5_K": 5.5, "Q5_0": 5.5, "Q5_1": 6.0, "Q4_K": 4.5,
-    "Q4_0": 4.5, "Q4_1": 5.0, "IQ4_XS": 4.25, "IQ4_NL": 4.5, "Q3_K": 3.4375, "Q2_K": 2.625,
+    "F32": 32, "F16": 16, "BF16": 16, "MXFP4": 16, "Q8_0": 8.5, "Q6_K": 6.5625, "Q5_K": 5.5, "Q5_0": 5.5, "Q5_1": 6.0,
+    "Q4_K": 4.5, "Q4_0": 4.5, "Q4_1": 5.0, "IQ4_XS": 4.25, "IQ4_NL": 4.5, "Q3_K": 3.4375, "Q2_K": 2.625,
 }  # fmt: skip
 """Bits per value of `token_embd` by the quantisation Ollama prints (the part before `_M`, `_S`, `_L`).
 
@@ -301,9 +304,7 @@ def _from_metadata(
         notes.append("the answer does not say which layers have a cache: every layer is counted in full, an upper bound")
     if architecture not in KNOWN:
         exact = False
-        notes.append(
-            f"the architecture {architecture} is not known here: every layer is counted as its metadata says, an upper bound"
-        )
+        notes.append(f"the architecture {architecture[:60]} is not known here: every layer is counted in full, an upper bound")
     figures["kv_heads"] = heads
     figures["sliding_layers"] = sliding_layers(
         architecture, figures["sliding_window"], blocks, metadata.get(f"{architecture}.attention.sliding_window_pattern")
@@ -469,8 +470,11 @@ def _cpu_bytes(
     if not vocabulary or not width or not bits:
         return 0, "the embedding table is unknown and counted as if it were on the GPU"
     size = int(vocabulary * width * bits / 8)
-    if _tied(metadata, figures, read):
-        return 0, "by its number of parameters the embedding table is also the output layer, and counted on the GPU"
+    if read.architecture in ONE_TABLE or _tied(metadata, figures, read):
+        return (
+            0,
+            "by its architecture or number of parameters the embedding table is also the output layer, and counted on the GPU",
+        )
     return size, f"the embedding table on the CPU is estimated: {vocabulary} words x {width} at {bits} bits"
 
 

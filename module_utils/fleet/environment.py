@@ -15,9 +15,9 @@ from typing import Any
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 QUANTISED_KV_CACHE_TYPES = tuple(kind for kind in KV_CACHE_TYPES if kind not in ("f32", "f16", "bf16"))
 
-_DURATION = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))*")
+_DURATION = re.compile(r"-?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-_ORIGIN = re.compile(r"(\*|[a-z][a-z0-9+.-]*://\S+|\S*\*\S*)")
+_ORIGIN = re.compile(r"[^\s*]*\*[^\s*]*|(?:https?|(?:chrome|safari|moz|ms-browser)-extension)://[^\s*]+")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _is_host(text: str) -> bool:
 BOOLEAN = Kind(lambda text: text in ("0", "1"), "0 or 1 (Ollama takes every other word, also 'no', for true)")
 COUNT = Kind(lambda text: text.isascii() and text.isdigit() and len(text) < 19, "a whole number, 0 or more")
 DURATION = Kind(
-    lambda text: bool(_DURATION.fullmatch(text) or re.fullmatch(r"-?\d{1,18}", text)),
+    lambda text: bool(_DURATION.fullmatch(text) or re.fullmatch(r"-?[0-9]{1,18}", text)),
     "seconds, or a duration such as 10m or 24h, or -1 for ever ('1d' silently means five minutes)",
 )
 PATH = Kind(lambda text: text.startswith("/") and "\0" not in text and "\n" not in text, "an absolute path")
@@ -91,7 +91,7 @@ INHERITED = {
     "SSL_CERT_FILE": PATH,
     "LLAMA_ARG_FIT": Kind(lambda text: text in ("on", "off"), "on or off"),
     "LLAMA_ARG_FIT_TARGET": COUNT,
-    "LLAMA_ARG_CACHE_RAM": Kind(lambda text: bool(re.fullmatch(r"-1|\d{1,9}", text)), "MiB, 0 for none, -1 for no limit"),
+    "LLAMA_ARG_CACHE_RAM": Kind(lambda text: bool(re.fullmatch(r"-1|[0-9]{1,9}", text)), "MiB, 0 for none, -1 for no limit"),
 }
 """Other names with a known type. `LLAMA_ARG_*` reaches llama-server because the child inherits the environment."""
 
@@ -165,21 +165,24 @@ def parse_host(text: str) -> Bind:
             raise ValueError(message)
         rest, port = tail, 80 if scheme == "http" else 443
     rest = rest.partition("/")[0]
+    if not rest:
+        return Bind("127.0.0.1", port)
     if rest.startswith("["):
         address, _, after = rest[1:].partition("]")
-        port_text = after[1:] if after.startswith(":") else ""
+        if after and not after.startswith(":"):
+            message = f"{text!r} is not an address"
+            raise ValueError(message)
+        port_text = after[1:]
     elif rest.count(":") > 1:
         address, port_text = rest, ""
     else:
         address, _, port_text = rest.partition(":")
     if port_text:
-        if not port_text.isdigit() or not 0 < int(port_text) < 65536:
+        if not (port_text.isascii() and port_text.isdigit()) or not 0 < int(port_text) < 65536:
             message = f"{text!r} has no valid port: Ollama would use 11434 in silence"
             raise ValueError(message)
         port = int(port_text)
     if address and ":" not in address and not _HOST_NAME.fullmatch(address):
         message = f"{text!r} is not an address"
         raise ValueError(message)
-    if not text.strip():
-        return Bind("127.0.0.1", port)
     return Bind("*" if address in ("", "0.0.0.0", "::") else address, port)  # noqa: S104  read, not bound

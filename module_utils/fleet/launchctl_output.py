@@ -58,7 +58,8 @@ def parse_job(text: str) -> Job:
     Only lines indented by one TAB belong to the job itself; the blocks of its coalitions repeat `state` and `active count`
     deeper in. Raises ValueError for text that is not such a print.
     """
-    lines = text.splitlines()
+    # Not splitlines(): a value may hold other line breaks than this one.
+    lines = text.split("\n")
     header = _HEADER.match(lines[0]) if lines else None
     if not header or "/" not in header["target"]:
         message = f"not the print of a service: {text[:80]!r}"

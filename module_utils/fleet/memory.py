@@ -141,7 +141,7 @@ def bytes_of_gb(value: Any, name: str, *, zero: bool = False) -> int:
     """Read a figure in GB (10**9 bytes); ValueError names the variable and what it holds."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number) or number < 0 or (number == 0 and not zero) or number > 10**6:
         message = f"{name} is {value!r}, it must be a number of GB{' (0 or more)' if zero else ' above 0'}"
@@ -160,7 +160,7 @@ def models_from_inventory(models: Sequence[Mapping[str, Any]]) -> tuple[Model, .
         loaded = model.get("loaded_gb")
         read.append(
             Model(
-                name=normalise(model["name"]),
+                name=normalise(model.get("name")),
                 file_bytes=bytes_of_gb(model.get("size_gb"), f"{where}.size_gb"),
                 resident=model.get("residency") == "resident",
                 automatic_fallback=bool(model.get("automatic_fallback")),

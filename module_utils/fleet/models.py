@@ -95,10 +95,12 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
             steps.append(Step("delete", have.name, "present", "absent", "it is listed as removed"))
         elif key not in listed and wanted.unlisted == "remove":
             steps.append(Step("delete", have.name, "present", "absent", "it is not in the set of this Mac"))
-    return (*steps, *_loads(found, wanted, renewed))
+    deleted = {step.item for step in steps if step.action == "delete"}
+    gone = {model.digest for model in found.installed if model.name in deleted}
+    return (*steps, *_loads(found, wanted, renewed, gone))
 
 
-def _loads(found: Found, wanted: Wanted, renewed: set[str]) -> list[Step]:
+def _loads(found: Found, wanted: Wanted, renewed: set[str], gone: set[str]) -> list[Step]:
     sizes = {model.name.lower(): model.size for model in found.installed}
     residents = sorted(
         (normalise(model.name) for model in wanted.models if model.resident),
@@ -112,11 +114,15 @@ def _loads(found: Found, wanted: Wanted, renewed: set[str]) -> list[Step]:
         # Two names of one digest share a runner, and /api/ps shows the name that was loaded first.
         own = digests.get(name.lower())
         loaded = next(
-            (one for one in found.loaded if one.name.lower() == name.lower() or (own and one.digest == own)),
+            (one for one in found.loaded if (one.digest == own if own else one.name.lower() == name.lower())),
             None,
         )
         if loaded is None or name in renewed:
             steps.append(Step("load", name, "not loaded", "loaded for good"))
+        elif loaded.digest in gone:
+            steps.append(
+                Step("load", name, "loaded, shared with what goes", "loaded for good", "unloading one name unloads both")
+            )
         elif not loaded.pinned:
             steps.append(Step("load", name, "loaded for a while", "loaded for good", "it would leave when idle"))
     return steps

@@ -57,8 +57,6 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         found_keg = homebrew.keg_from_json(keg)
         program = found_keg.program
         steps["homebrew"] = homebrew.plan(found_keg, desired["homebrew"]["formula"])
-        if steps["homebrew"]:
-            unknown["firewall"] = Unknown("the program's path is known only when the formula is installed")
 
     launchd = part("launchd")
     if isinstance(launchd, Unknown):
@@ -70,9 +68,12 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         findings.extend(service.findings(host, found, wanted))
 
     firewall = part("firewall")
-    if isinstance(firewall, Unknown):
+    managed = desired["firewall"]["managed"]
+    if managed and (isinstance(keg, Unknown) or steps["homebrew"]):
+        unknown["firewall"] = Unknown("the program's path is known only when the formula is installed")
+    if managed and isinstance(firewall, Unknown):
         unknown["firewall"] = firewall
-    elif desired["firewall"]["managed"]:
+    elif managed and not isinstance(keg, Unknown):
         found_firewall = application_firewall.firewall_from_json(firewall)
         programs = [program or desired["ollama_service"]["program"]]
         steps["firewall"] = application_firewall.plan(found_firewall, programs)

@@ -45,13 +45,13 @@ class Progress:
         """Return one line for a terminal."""
         if not self.total:
             return f"{self.model}: {self.status or 'waiting for the registry'}"
-        percent = 100 * self.completed // self.total
+        percent = min(100, 100 * self.completed // self.total)
         text = f"{self.model}: {percent} %, {self.completed / GB:.2f} of {self.total / GB:.2f} GB"
         seconds = now - self.began if self.began is not None else 0.0
         speed = (self.completed - self.before) / seconds if seconds > 0 else 0.0
         if speed <= 0:
             return f"{text}, {self.status}"
-        left = (self.total - self.completed) / speed
+        left = max(0, self.total - self.completed) / speed
         return f"{text}, {speed / 10**6:.1f} MB/s, {duration(left)} left"
 
 

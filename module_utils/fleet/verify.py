@@ -19,7 +19,7 @@ def judge_server(host: str, desired: Mapping[str, Any], observed: Mapping[str, A
     """Judge one Mac from inside: bound as declared, the running environment, models present, residents loaded."""
     findings = []
     for part in ("launchd", "listener", "models"):
-        unread = unknown_in(observed.get(part))
+        unread = unknown_in(observed.get(part, {"unknown": "not observed"}))
         if unread is not None:
             findings.append(_error(host, part, "unknown", "readable", unread.reason))
     if findings:
@@ -52,7 +52,8 @@ def _judge_job(host: str, found: service.Found, wanted: service.Wanted) -> list[
 def _judge_listener(host: str, wanted: service.Wanted, found: service.Found, listener: Mapping[str, Any]) -> list[Finding]:
     bind = environment.parse_host(wanted.definition.get("EnvironmentVariables", {}).get("OLLAMA_HOST", ""))
     addresses = sorted({_any(address) for address in listener["addresses"]})
-    if addresses != [bind.address]:
+    declared = [["127.0.0.1"], ["::1"], ["127.0.0.1", "::1"]] if bind.address == "localhost" else [[bind.address]]
+    if addresses not in declared:
         return [
             _error(host, f"port {bind.port}", addresses or "nobody listens", bind.address,
                    f"it should be bound to {bind.address}, found {', '.join(addresses) or 'nobody listening'}",
@@ -87,7 +88,10 @@ def _judge_models(host: str, desired: Mapping[str, Any], found: models.Found) ->
             continue
         name = normalise(model["name"])
         digest = have[name.lower()].digest if name.lower() in have else ""
-        loaded = next((one for one in found.loaded if one.name.lower() == name.lower() or one.digest == digest), None)
+        # By digest: two names of one model share a runner, and an older model may still run under the same name.
+        loaded = next(
+            (one for one in found.loaded if (one.digest == digest if digest else one.name.lower() == name.lower())), None
+        )
         if loaded is None:
             findings.append(_error(host, name, "not loaded", "loaded", "it should stay in memory and is not there"))
         elif loaded.size_vram < loaded.size:

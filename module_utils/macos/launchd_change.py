@@ -54,7 +54,7 @@ class ChangeFailed(Exception):
 class Saved:
     """What was there before: the bytes of files that will change, and the jobs that ran, in their domains."""
 
-    files: tuple[tuple[Path, bytes, int], ...]
+    files: tuple[tuple[Path, bytes, os.stat_result], ...]
     jobs: tuple[Job, ...]
 
 
@@ -71,6 +71,7 @@ class Change:
         self.domain = wanted.target_domain(found.uid)
         self.path = Path(wanted.path(found.home))
         self._down_since: float | None = None
+        self._interfered = False
 
     def carry_out(self, steps: Sequence[Step]) -> float | None:
         """Do the steps; return the seconds during which nothing answered, None when nothing was interrupted.
@@ -88,6 +89,10 @@ class Change:
                 return None
             return self._wait_until_up()
         except (OSError, ChangeFailed) as problem:
+            if not self._interfered:
+                self._put_files_back(saved)
+                message = f"{problem}. The service {self.domain}/{self.wanted.label} was left alone."
+                raise ChangeFailed(message) from problem
             # The end of the log must be read before the old service writes into the same file.
             evidence = self._evidence()
             restored = self._restore(saved)
@@ -119,9 +124,14 @@ class Change:
             message = f"The program {program} does not exist or cannot be run; the old service was left alone."
             raise ChangeFailed(message)
         # Pointed at a port where nobody answers: the version of the program is asked, not of whatever serves now.
-        tried = run([program, "--version"], timeout=20, environment={"HOME": self.account.pw_dir, "OLLAMA_HOST": "127.0.0.1:9"})
-        if tried.rc != 0:
-            message = f"{program} --version failed ({tried.said}); the old service was left alone."
+        surroundings = {"HOME": self.account.pw_dir, "OLLAMA_HOST": "127.0.0.1:9"}
+        try:
+            tried = run([program, "--version"], timeout=20, environment=surroundings)
+            said = tried.said if tried.rc != 0 else ""
+        except OSError as problem:
+            said = str(problem)
+        if said:
+            message = f"{program} --version failed ({said}); the old service was left alone."
             raise ChangeFailed(message)
         for key in ("StandardOutPath", "StandardErrorPath"):
             path = self.wanted.definition.get(key)
@@ -141,7 +151,7 @@ class Change:
 
     def _save(self, steps: Sequence[Step]) -> Saved:
         touched = {Path(step.item) for step in steps if step.action in ("write", "remove", "protect")}
-        files = [(path, path.read_bytes(), path.stat().st_mode & 0o7777) for path in sorted(touched) if path.is_file()]
+        files = [(path, path.read_bytes(), path.stat()) for path in sorted(touched) if path.is_file()]
         return Saved(tuple(files), tuple(job for job in self.found.jobs if job.path and Path(job.path).is_file()))
 
     def _do(self, step: Step) -> None:
@@ -169,6 +179,7 @@ class Change:
 
     def _boot_out(self, target: str) -> None:
         """Boot out and wait until the label is gone: the exit status 0 comes while the process is still alive."""
+        self._interfered = True
         if self._down_since is None:
             self._down_since = time.monotonic()
         answer = launchctl("bootout", target)
@@ -185,6 +196,7 @@ class Change:
 
     def _bootstrap(self, domain: str, path: Path) -> None:
         """Load the property list; retry while launchd answers 5 or 37, for the label may still be draining."""
+        self._interfered = True
         label = path.stem
         for pause in BOOTSTRAP_PAUSES:
             time.sleep(pause)
@@ -199,6 +211,7 @@ class Change:
         self._expect(answer, f"bootstrap {domain} {path}")
 
     def _kickstart(self, target: str) -> None:
+        self._interfered = True
         answer = launchctl("kickstart", target)
         if answer.rc not in (0, ALREADY):
             self._expect(answer, f"kickstart {target}")
@@ -273,13 +286,7 @@ class Change:
         """Put files and jobs back as they were; True when a service that ran before runs again."""
         with contextlib.suppress(OSError, ChangeFailed):
             self._boot_out(f"{self.domain}/{self.wanted.label}")
-        kept = {path for path, _, _ in saved.files}
-        if self.path not in kept and not any(file.path == str(self.path) for file in self.found.files):
-            self.path.unlink(missing_ok=True)
-        for path, content, mode in saved.files:
-            with contextlib.suppress(OSError):
-                path.write_bytes(content)
-                path.chmod(mode)
+        self._put_files_back(saved)
         for job in saved.jobs:
             with contextlib.suppress(OSError, ChangeFailed):
                 if read_job(job.domain, job.label) is None:
@@ -291,6 +298,17 @@ class Change:
                 return True
             time.sleep(POLL_SECONDS)
         return False
+
+    def _put_files_back(self, saved: Saved) -> None:
+        kept = {path for path, _, _ in saved.files}
+        if self.path not in kept and not any(file.path == str(self.path) for file in self.found.files):
+            self.path.unlink(missing_ok=True)
+        for path, content, status in saved.files:
+            with contextlib.suppress(OSError):
+                path.write_bytes(content)
+                path.chmod(status.st_mode & 0o7777)
+                if (path.stat().st_uid, path.stat().st_gid) != (status.st_uid, status.st_gid):
+                    os.chown(path, status.st_uid, status.st_gid)
 
     def _evidence(self) -> str:
         path = self.wanted.definition.get("StandardErrorPath") or self.wanted.definition.get("StandardOutPath")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -42,7 +44,11 @@ class Api:
     def call(self, method: str, path: str, body: Any = None, timeout: float = 10) -> Any:
         """Return the decoded answer, None for an empty one; ApiError for anything but 200."""
         with self._open(method, path, body, timeout) as answer:
-            text = answer.read()
+            try:
+                text = answer.read()
+            except (OSError, http.client.HTTPException) as problem:
+                message = f"{path}: the connection to the server broke off: {_reason(problem)}"
+                raise ApiError(message) from problem
         try:
             return json.loads(text) if text.strip() else None
         except ValueError as problem:
@@ -57,10 +63,13 @@ class Api:
                     if not line.strip():
                         continue
                     data = json.loads(line)
+                    if not isinstance(data, dict):
+                        message = f"not an object: {line[:80]!r}"
+                        raise ValueError(message)
                     if "error" in data:
                         raise ApiError(str(data["error"]), answer.status)
                     yield data
-            except (OSError, ValueError) as problem:
+            except (OSError, ValueError, http.client.HTTPException) as problem:
                 message = f"the connection to the server broke off: {problem}"
                 raise ApiError(message) from problem
 
@@ -82,33 +91,46 @@ class Api:
             except (ValueError, KeyError, TypeError):
                 said = text.strip() or f"HTTP {problem.code}"
             raise ApiError(str(said), problem.code) from problem
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, http.client.HTTPException) as problem:
             raise ApiError(_reason(problem)) from problem
 
     def version(self, timeout: float = 3) -> str:
         """Return the version of the running server."""
-        return str(self.call("GET", "/api/version", timeout=timeout)["version"])
+        with _ollamas_answer("/api/version"):
+            return str(self.call("GET", "/api/version", timeout=timeout)["version"])
 
     def installed(self, timeout: float = 10) -> tuple[Installed, ...]:
         """Return `/api/tags`."""
-        models = self.call("GET", "/api/tags", timeout=timeout).get("models") or []
-        return tuple(Installed(model["name"], model["digest"], int(model["size"])) for model in models)
+        with _ollamas_answer("/api/tags"):
+            models = self.call("GET", "/api/tags", timeout=timeout)["models"] or []
+            return tuple(Installed(model["name"], model["digest"], int(model["size"])) for model in models)
 
     def loaded(self, timeout: float = 10) -> tuple[Loaded, ...]:
         """Return `/api/ps`."""
         now = datetime.now(timezone.utc)
-        models = self.call("GET", "/api/ps", timeout=timeout).get("models") or []
-        return tuple(
-            Loaded(
-                name=model["name"],
-                digest=model["digest"],
-                size=int(model.get("size", 0)),
-                size_vram=int(model.get("size_vram", 0)),
-                context_length=int(model.get("context_length", 0)),
-                pinned=is_pinned(model.get("expires_at", ""), now),
+        with _ollamas_answer("/api/ps"):
+            models = self.call("GET", "/api/ps", timeout=timeout)["models"] or []
+            return tuple(
+                Loaded(
+                    name=model["name"],
+                    digest=model["digest"],
+                    size=int(model.get("size", 0)),
+                    size_vram=int(model.get("size_vram", 0)),
+                    context_length=int(model.get("context_length", 0)),
+                    pinned=is_pinned(model.get("expires_at", ""), now),
+                )
+                for model in models
             )
-            for model in models
-        )
+
+
+@contextlib.contextmanager
+def _ollamas_answer(path: str) -> Iterator[None]:
+    """Turn an answer of another shape, such as a stranger's, into an ApiError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        message = f"{path} answered something that is not Ollama's ({type(problem).__name__}: {problem})"
+        raise ApiError(message) from problem
 
 
 def _reason(problem: BaseException) -> str:
@@ -152,5 +174,5 @@ def registry_digest(name: str, timeout: float = 5) -> str | Unknown:
     except urllib.error.HTTPError as problem:
         with problem:
             return Unknown(f"{model.host} answered {problem.code} for {name}")
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, http.client.HTTPException) as problem:
         return Unknown(f"{model.host}: {_reason(problem)}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Optional
 
-from .picture import Lane, Picture, Segment, numbered, picture
+from .picture import Lane, Line, Picture, Segment, numbered, picture
 from .report import GB, ROLE_WORDS, SOURCE_WORDS, gb, memory_words, without_controls
 from .style import DEFINITIONS, STYLE
 
@@ -15,6 +15,7 @@ PART_WORDS = {
     "weights": "weights",
     "kv": "KV cache",
     "compute": "compute buffers",
+    "vision": "vision buffers",
     "process": "process",
     "prompt_cache": "prompt cache",
 }
@@ -113,7 +114,7 @@ def _statistics(host: Mapping[str, Any]) -> str:
         ("residents", gb(host["resident_bytes"])),
         ("RAM budget", gb(host["ram_budget_bytes"])),
         ("left of it", room),
-        ("GPU limit", gb(host["gpu_limit_bytes"])),
+        ("GPU limit", gb(host["gpu_budget_bytes"])),
     ]
     items = "".join(f"<div><dt>{words}</dt><dd>{figure} <small>GB</small></dd></div>" for words, figure in shown)
     return f'<dl class="figures">{items}</dl>'
@@ -142,7 +143,7 @@ def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping
     parts = [f'<rect class="track" x="0" y="{top}" width="{end:.4f}%" height="{height}" rx="3"/>']
     if lane.end > end:
         parts.append(f'<rect class="over" x="{end:.4f}%" y="{top + height + 2}" width="{lane.end - end:.4f}%" height="7"/>')
-    parts += [_segment(segment, models, top, height) for segment in lane.segments]
+    parts += [_segment(segment, models, top, height, lane.lines) for segment in lane.segments]
     for line in lane.lines:
         side, shift = ("end", -5) if line.x > 55 else ("start", 5)
         parts.append(
@@ -162,11 +163,11 @@ def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping
 
 
 def _limit(host: Mapping[str, Any], kind: str) -> Optional[int]:
-    size: Optional[int] = host["ram_budget_bytes" if kind == "budget" else "gpu_limit_bytes"]
+    size: Optional[int] = host["ram_budget_bytes" if kind == "budget" else "gpu_budget_bytes"]
     return size
 
 
-def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int, height: int) -> str:
+def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int, height: int, lines: Sequence[Line]) -> str:
     words = PART_WORDS[segment.part]
     if segment.number:
         words = f"{segment.number}. {models[segment.number]['name']}: {words}{', on demand' if segment.on_demand else ''}"
@@ -175,16 +176,18 @@ def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int
     if segment.on_demand:
         shapes += f'<rect class="hatch" {place}/>'
     if segment.first and segment.number:
-        shapes += _label(segment, top + height // 2)
+        shapes += _label(segment, top + height // 2, lines)
     return f"<g><title>{_text(words)}, {_exact(segment.bytes)} GB</title>{shapes}</g>"
 
 
-def _label(segment: Segment, middle: int) -> str:
+def _label(segment: Segment, middle: int, lines: Sequence[Line]) -> str:
     """Write the model's number, and the size of its weights, where there is room for them."""
     if segment.width < _BADGE_WIDE:
         return ""
     badge = "" if segment.width >= _BADGE else " wide"
-    figure = "" if segment.width >= _FIGURE else " wide" if segment.width >= _FIGURE_WIDE else " none"
+    near = min((line.x - segment.x for line in lines if line.x > segment.x), default=100.0)
+    room = min(segment.width, near)
+    figure = "" if room >= _FIGURE else " wide" if room >= _FIGURE_WIDE else " none"
     return (
         f'<svg class="label{badge}" x="{segment.x:.4f}%" overflow="visible"><circle cx="13" cy="{middle}" r="8.5"/>'
         f'<text class="number" x="13" y="{middle + 4}" text-anchor="middle">{segment.number}</text>'
@@ -206,7 +209,7 @@ def _lane_sentence(host: Mapping[str, Any], lane: Lane) -> tuple[str, str]:
     if on_demand:
         terms.append(f"{gb(on_demand)} on demand at worst")
     total = sum(segment.bytes for segment in lane.segments)
-    limit = host["memory_bytes"] if lane.kind == "memory" else host["gpu_limit_bytes"]
+    limit = host["memory_bytes"] if lane.kind == "memory" else host["gpu_budget_bytes"]
     of = {"memory": "of memory", "gpu": "for the GPU"}[lane.kind]
     sentence = f"{' + '.join(terms)}{f' = {gb(total)}' if len(terms) > 1 else ''} of {gb(limit)} GB {of}."
     over = 0 if limit is None else total - limit
@@ -227,6 +230,7 @@ _FIGURES = (
     ("weights_bytes", "weights"),
     ("kv_bytes", "KV cache"),
     ("compute_bytes", "compute"),
+    ("vision_bytes", "vision"),
     ("process_bytes", "process"),
     ("prompt_cache_bytes", "prompt cache"),
     ("budget_bytes", "to budget"),

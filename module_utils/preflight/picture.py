@@ -80,7 +80,7 @@ def picture(host: Mapping[str, Any]) -> Optional[Picture]:
     }
     limits = {
         "memory": [("budget", None if host["ram_budget_bytes"] is None else reserve + host["ram_budget_bytes"])],
-        "gpu": [("gpu", host["gpu_limit_bytes"])],
+        "gpu": [("gpu", host["gpu_budget_bytes"])],
     }
     ends = [memory, *(sum(piece[2] for piece in lane) for lane in pieces.values())]
     ends += [size for lane in limits.values() for _, size in lane if size is not None]
@@ -108,11 +108,11 @@ def _memory(number: int, model: Mapping[str, Any]) -> list[tuple[str, int, int, 
 
 
 def _gpu(number: int, model: Mapping[str, Any]) -> list[tuple[str, int, int, bool]]:
-    """Return what `ollama ps` will show, of which the cache and the buffers are known and the rest is weights."""
+    """Return what `ollama ps` will show, of which the cache and the buffers are known and the rest is weights; and the vision part."""
     total = model["expected_ps_bytes"] or 0
     kv = min(model["kv_bytes"] or 0, total)
     compute = min(model["compute_bytes"] or 0, total - kv)
-    sizes = {"weights": total - kv - compute, "kv": kv, "compute": compute}
+    sizes = {"weights": total - kv - compute, "kv": kv, "compute": compute, "vision": model["vision_bytes"] or 0}
     return [(part, number, size, model["role"] != "resident") for part, size in sizes.items()]
 
 

@@ -15,11 +15,19 @@ SCHEMA_VERSION = 1
 GB = 10**9
 GIB = 2**30
 
-PARTS = ("weights_bytes", "kv_bytes", "compute_bytes", "process_bytes", "prompt_cache_bytes")
+PARTS = ("weights_bytes", "kv_bytes", "compute_bytes", "vision_bytes", "process_bytes", "prompt_cache_bytes")
 """What a loaded model takes of a Mac's memory; the sum is `budget_bytes`."""
 
 MODEL_FIGURES = (*PARTS, "expected_ps_bytes", "budget_bytes")
-HOST_FIGURES = ("memory_bytes", "reserve_bytes", "ram_budget_bytes", "gpu_limit_bytes", "resident_bytes", "worst_case_bytes")
+HOST_FIGURES = (
+    "memory_bytes",
+    "reserve_bytes",
+    "ram_budget_bytes",
+    "working_set_bytes",
+    "gpu_budget_bytes",
+    "resident_bytes",
+    "worst_case_bytes",
+)
 ROLES = ("resident", "on_demand", "candidate")
 SOURCES = ("mac", "registry", "catalogue", "declared", "unknown")
 SEVERITIES = ("error", "warning", "note")
@@ -82,6 +90,41 @@ def whatif_report(
         "result": _result(findings),
         "hosts": made,
         "findings": [_finding(finding) for finding in findings],
+    }
+
+
+_FIGURE_SOURCES = {"show": "mac", "gguf": "registry", "catalogue": "catalogue", "declared": "declared"}
+
+
+def host_of_budget(
+    budget: Mapping[str, Any],
+    figures: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    candidates: Sequence[Mapping[str, Any]] = (),
+    macos_major: Optional[int] = None,
+) -> dict[str, Any]:
+    """Return a host of the input from `Budget.to_plain` of memory_model.
+
+    `figures` are the results of `sources.collect` by name: they know the source better, and their problems become notes.
+    `candidates` are `Forecast.to_plain` of models that are thought about.
+    """
+    worst = budget["worst_on_demand"]
+    models = [{**model, "role": "resident" if model["resident"] else "on_demand"} for model in budget["models"]]
+    models += [{**model, "role": "candidate"} for model in candidates]
+    for model in models:
+        known = (figures or {}).get(model["name"]) or {}
+        model["source"] = known.get("source") or _FIGURE_SOURCES.get(model.get("source"))
+        model["digest"] = known.get("digest") or model.get("digest")
+        model["notes"] = list(dict.fromkeys([*(model.get("notes") or ()), *(known.get("problems") or ())]))
+    return {
+        "host": budget["mac"],
+        "macos_major": macos_major,
+        **{name: budget[name] for name in ("memory_bytes", "reserve_bytes", "ram_budget_bytes", "working_set_bytes")},
+        "gpu_budget_bytes": budget["gpu_budget_bytes"],
+        "resident_bytes": budget["residents_ram_bytes"],
+        "worst_case_bytes": budget["residents_ram_bytes"] + budget["worst_on_demand_bytes"],
+        "worst_case_models": [worst] if worst else [],
+        "load_order": budget["order"],
+        "models": models,
     }
 
 
@@ -194,6 +237,7 @@ _COLUMNS = (
     ("weights", ">"),
     ("kv", ">"),
     ("compute", ">"),
+    ("vision", ">"),
     ("process", ">"),
     ("cache", ">"),
     ("budget", ">"),
@@ -230,7 +274,7 @@ def _head(host: Mapping[str, Any]) -> str:
         f"{without_controls(host['host'])}: {memory_words(host)}",
         f"{gb(host['reserve_bytes'])} for macOS",
         f"budget {gb(host['ram_budget_bytes'])}",
-        f"GPU limit {gb(host['gpu_limit_bytes'])}",
+        f"GPU limit {gb(host['gpu_budget_bytes'])}",
         f"residents {gb(host['resident_bytes'])}",
     ]
     if host["worst_case_models"]:

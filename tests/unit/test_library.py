@@ -118,12 +118,12 @@ def test_a_server_is_absent_only_where_that_is_sure(monkeypatch, problem, versio
 
 def test_a_model_is_out_of_memory_before_it_is_deleted(monkeypatch):
     module = library("ollama_models")
-    server = Server()
+    server = Server((Installed("qwen3:8b", "500a", 1),))
     one = Loaded("qwen3:8b", "500a", 1, 1, 4096, pinned=True)
     server.in_memory = [(one,), (one,), ()]
     monkeypatch.setattr(module.time, "sleep", lambda _seconds: server.asked.append("waits"))
     module.act(Step("delete", "qwen3:8b", "present", "absent"), server, None, {})
-    assert server.asked == [
+    assert [question for question in server.asked if question[1] != "/api/tags"] == [
         ("POST", "/api/generate", {"model": "qwen3:8b", "keep_alive": 0}),
         "waits",
         "waits",
@@ -190,3 +190,56 @@ def test_a_program_is_added_and_then_unblocked(monkeypatch):
     module.act(Step("allow", "/a", "block", "allow"))
     module.act(Step("remove", "/b", "allow", "absent"))
     assert asked == [["--add", "/a"], ["--unblockapp", "/a"], ["--remove", "/b"]]
+
+
+class Store:
+    """A server with names, digests and runners: a runner is reached through a name of its digest only."""
+
+    def __init__(self, loaded):
+        self.names = {"qwen3:8b": "old"}
+        self.runners = {"old"} if loaded else set()
+
+    def installed(self):
+        """List what is installed."""
+        return tuple(Installed(name, digest, 1) for name, digest in self.names.items())
+
+    def loaded(self):
+        """List what is in memory."""
+        return tuple(Loaded("qwen3:8b", digest, 1, 1, 4096, pinned=True) for digest in self.runners)
+
+    def call(self, _method, path, body, timeout=10):
+        """Copy, unload or delete."""
+        assert timeout
+        if path == "/api/copy":
+            self.names[body["destination"]] = self.names[body["source"]]
+        elif path == "/api/generate":
+            self.runners.discard(self.names[body["model"]])
+        else:
+            del self.names[body["model"]]
+
+
+class Renewing:
+    """A puller that brings a new digest, or fails."""
+
+    def __init__(self, store, problem=None):
+        self.store, self.problem = store, problem
+
+    def pull(self, name):
+        """Pull."""
+        if self.problem:
+            raise self.problem
+        self.store.names[name] = "new"
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_renewed_model_leaves_no_runner_of_the_old_one(loaded):
+    store = Store(loaded)
+    library("ollama_models").renew("qwen3:8b", store, Renewing(store))
+    assert (store.names, store.runners) == ({"qwen3:8b": "new"}, set())
+
+
+def test_a_renewal_that_fails_keeps_the_old_one_in_memory_and_no_second_name():
+    store = Store(loaded=True)
+    with pytest.raises(ApiError):
+        library("ollama_models").renew("qwen3:8b", store, Renewing(store, ApiError("cut")))
+    assert (store.names, store.runners) == ({"qwen3:8b": "old"}, {"old"})

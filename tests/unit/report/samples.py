@@ -8,7 +8,7 @@ GB = 10**9
 GIB = 2**30
 
 
-def model(name: str, role: str, figures: tuple[int, int, int, int, int], ps: int, **more: Any) -> dict[str, Any]:
+def model(name: str, role: str, figures: tuple[int, ...], ps: int, vision: int = 0, **more: Any) -> dict[str, Any]:
     """Return a model; `figures` are weights, KV, compute, process and prompt cache in bytes."""
     weights, kv, compute, process, cache = figures
     return {
@@ -19,10 +19,11 @@ def model(name: str, role: str, figures: tuple[int, int, int, int, int], ps: int
         "weights_bytes": weights,
         "kv_bytes": kv,
         "compute_bytes": compute,
+        "vision_bytes": vision,
         "process_bytes": process,
         "prompt_cache_bytes": cache,
         "expected_ps_bytes": ps,
-        "budget_bytes": sum(figures),
+        "budget_bytes": sum(figures) + vision,
         "source": "registry",
         "digest": "500a1f067a9f",
         "notes": [],
@@ -38,7 +39,7 @@ def mini() -> dict[str, Any]:
         "memory_bytes": 16 * GIB,
         "reserve_bytes": 4 * GB,
         "ram_budget_bytes": 16 * GIB - 4 * GB,
-        "gpu_limit_bytes": 10_379_508_394,
+        "gpu_budget_bytes": 10_379_508_394,
         "resident_bytes": 6_488_124_100,
         "worst_case_bytes": 21_193_800_000,
         "worst_case_models": ["gpt-oss:20b"],
@@ -62,18 +63,21 @@ def macbook() -> dict[str, Any]:
         "memory_bytes": 48 * GIB,
         "reserve_bytes": 4 * GB,
         "ram_budget_bytes": 48 * GIB - 4 * GB,
-        "gpu_limit_bytes": 37_580_963_840,
+        "gpu_budget_bytes": 37_580_963_840,
         "resident_bytes": 8_513_000_000,
         "worst_case_bytes": 43_000_000_000,
         "worst_case_models": ["devstral-small-2:24b", "gpt-oss:20b"],
         "load_order": ["devstral-small-2:24b", "gpt-oss:20b", "qwen3:8b"],
         "models": [
-            model("qwen3:8b", "resident", (5_225_388_164, 641_728_512, 218_103_808, 300_000_000, cache), 5_740_000_000, context=8192),
+            model(
+                "qwen3:8b", "resident", (5_225_388_164, 641_728_512, 218_103_808, 300_000_000, cache), 5_740_000_000, context=8192
+            ),
             model(
                 "devstral-small-2:24b",
                 "on_demand",
                 (15_177_374_099, 713_031_680, 515_899_392, 300_000_000, cache),
                 16_030_000_000,
+                vision=GIB,
                 context=8192,
             ),
             model(
