@@ -82,8 +82,9 @@ class CallbackModule(DefaultCallback):
         ):
             if self._last_task_banner != result.task._uuid:
                 self._print_task_banner(result.task)
-            for line in [lines] if isinstance(lines, str) else lines:
-                self._display.display(f"note: [{self.host_label(result)}]: {line}", color=constants.COLOR_WARN)
+            text = lines if isinstance(lines, str) else "\n".join(map(str, lines))
+            between = "\n" if "\n" in text else " "
+            self._display.display(f"note: [{self.host_label(result)}]:{between}{text}", color=constants.COLOR_WARN)
             return
         super().v2_runner_on_ok(result)
         if data.get("changed"):

@@ -86,6 +86,7 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
     from macos import launchctl, system
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
@@ -117,8 +118,23 @@ def observe_models(parameters: dict[str, Any], home: str) -> dict[str, Any]:
         return {
             "installed": installed,
             "loaded": loaded,
+            "shown": shown(api, installed),
             "registry": {name: answer.result() for name, answer in registry.items()},
         }
+
+
+def shown(api: Api, installed: tuple[Installed, ...]) -> dict[str, Any]:
+    """Return what the server says each model is made of, without texts and vocabulary; nothing for what it cannot show."""
+    answers = {}
+    for model in installed:
+        try:
+            answer = api.call("POST", "/api/show", {"model": model.name})
+        except ApiError:
+            continue
+        info = {key: value for key, value in (answer.get("model_info") or {}).items() if not key.startswith("tokenizer.")}
+        answers[model.name] = {key: answer[key] for key in ("details", "projector_info", "capabilities") if key in answer}
+        answers[model.name]["model_info"] = info
+    return answers
 
 
 def observe_server(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +172,7 @@ def main() -> None:
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),
-        "machine": lambda: system.read_machine(home),
+        "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
     }
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}

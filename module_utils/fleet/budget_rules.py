@@ -64,8 +64,8 @@ DISK_FACTOR_PERCENT = 110
 """Room for what is downloaded, and a tenth for parts and the system."""
 
 SWAP_DEATH = (
-    "Ollama then turns memory mapping off and leaves layers to the CPU: the weights become ordinary memory, which macOS cannot drop"
-    " but must write to swap"
+    "Ollama then turns memory mapping off and leaves layers to the CPU: the weights become ordinary memory, which macOS must"
+    " write to swap instead of dropping it"
 )
 
 
@@ -74,6 +74,12 @@ def judge(mac: Mac, settings: Settings, plans: Sequence[Plan], fallbacks: Iterab
 
     `fallbacks` are names that automatic chains may load here, in addition to models that say so themselves.
     """
+    return _judged(mac, settings, plans, fallbacks)[0]
+
+
+def _judged(
+    mac: Mac, settings: Settings, plans: Sequence[Plan], fallbacks: Iterable[str]
+) -> tuple[tuple[Finding, ...], Budget]:  # fmt: skip
     automatic = {normalise(name).lower() for name in fallbacks}
     ordered = sorted(plans, key=lambda plan: plan.name)
     case = _Case(mac, settings, ordered, automatic)
@@ -88,9 +94,8 @@ def judge(mac: Mac, settings: Settings, plans: Sequence[Plan], fallbacks: Iterab
         *_identity(case),
     ]
     severities = ("error", "warning", "note")
-    return tuple(
-        sorted(findings, key=lambda one: (severities.index(one.severity), RULES.index(one.item), one.why))
-    )  # fmt: skip
+    findings.sort(key=lambda one: (severities.index(one.severity), RULES.index(one.item), one.why))
+    return tuple(findings), case.budget
 
 
 class _Case:
@@ -148,7 +153,8 @@ def _resident_set(case: _Case) -> list[Finding]:
     return [
         case.finding(
             "resident-set-over-budget", "error", gb_text(need), gb_text(limit),
-            f"the models that stay loaded need {gb_text(need)} together ({names}), {case.mac.name} can give {gb_text(limit)} {what}",
+            f"the models that stay loaded need {gb_text(need)} together ({names}), {case.mac.name} can give {gb_text(limit)}"
+            f" {what}",
             remedy,
         )
     ]  # fmt: skip
@@ -181,7 +187,7 @@ def _resident_limits(case: _Case) -> list[Finding]:
         findings.append(
             case.finding(
                 "residents-over-max-loaded", "error", f"{len(case.held)} models", f"{most} models",
-                f"{len(case.held)} models are to stay loaded, Ollama keeps {most} (OLLAMA_MAX_LOADED_MODELS, 3 on a Mac unless set)",
+                f"{len(case.held)} models are to stay loaded, Ollama keeps {most} (OLLAMA_MAX_LOADED_MODELS, else 3)",
                 f"set OLLAMA_MAX_LOADED_MODELS to {len(case.held)}, or set residency of some to on_demand",
             )
         )  # fmt: skip
@@ -204,7 +210,7 @@ def _admission(case: _Case) -> list[Finding]:
         case.finding(
             "residents-not-admitted", "error", gb_text(refused.predicted_bytes), gb_text(refused.allowed_bytes),
             f"loading {names} in this order, Ollama predicts {gb_text(refused.predicted_bytes)} for {refused.name} and allows"
-            f" {gb_text(refused.allowed_bytes)} ({ADMISSION_PERCENT} % of what is free): it would unload another, and no order avoids it",
+            f" {gb_text(refused.allowed_bytes)} ({ADMISSION_PERCENT} % of what is free): it would unload another, in any order",
             remedy or "set residency of one of them to on_demand",
         )
     ]  # fmt: skip
@@ -220,12 +226,12 @@ def judge_load_order(mac: Mac, settings: Settings, plans: Sequence[Plan]) -> tup
     names = ", ".join(plan.name for plan in order)
     context = largest_context(mac, settings, plans)
     remedy = f"load them in the order {names}" if works else f"set OLLAMA_CONTEXT_LENGTH to {context}" if context else ""
+    found, allowed = gb_text(refused.predicted_bytes), gb_text(refused.allowed_bytes)
     return (
         Finding(
-            mac.name, CONCERN, "residents-not-admitted", gb_text(refused.predicted_bytes), gb_text(refused.allowed_bytes), "error",
-            f"in the order {', '.join(step.name for step in steps)}, Ollama predicts {gb_text(refused.predicted_bytes)} for"
-            f" {refused.name} and allows {gb_text(refused.allowed_bytes)} ({ADMISSION_PERCENT} % of what is free): it would unload"
-            " another",
+            mac.name, CONCERN, "residents-not-admitted", found, allowed, "error",
+            f"in the order {', '.join(step.name for step in steps)}, Ollama predicts {found} for {refused.name} and allows"
+            f" {allowed} ({ADMISSION_PERCENT} % of what is free): it would unload another one",
             remedy or "keep fewer of them loaded",
         ),
     )  # fmt: skip
@@ -331,7 +337,7 @@ def _context_default(case: _Case) -> list[Finding]:
             case.finding(
                 "context-default-breaks-set", level, str(default), str(context),
                 f"OLLAMA_CONTEXT_LENGTH is not set: {case.mac.name} has {gib_text(case.budget.working_set_bytes)} for the GPU, so"
-                f" Ollama takes {default}, and the models that {who} ({names}) do not stay loaded together; with {context} they do",
+                f" Ollama takes {default}, and the models that {who} ({names}) do not fit together; with {context} they do",
                 f"set OLLAMA_CONTEXT_LENGTH to {context} in ollama_service_environment of {case.mac.name}",
             )
         ]  # fmt: skip
@@ -345,8 +351,8 @@ def _flash_attention(case: _Case) -> list[Finding]:
         case.finding(
             "quantised-kv-without-flash-attention", "error", f"{case.settings.kv_type} with OLLAMA_FLASH_ATTENTION 0",
             "OLLAMA_FLASH_ATTENTION 1 or not set",
-            f"OLLAMA_KV_CACHE_TYPE is {case.settings.kv_type} and OLLAMA_FLASH_ATTENTION is 0: the server starts and every load of"
-            " a model fails",
+            f"OLLAMA_KV_CACHE_TYPE is {case.settings.kv_type} and OLLAMA_FLASH_ATTENTION is 0: the server starts and every"
+            " load of a model fails",
             "set OLLAMA_FLASH_ATTENTION to 1, or OLLAMA_KV_CACHE_TYPE to f16",
         )
     ]  # fmt: skip
@@ -571,7 +577,7 @@ def judge_inventory(
     chains = read(lambda: tuple(normalise(name) for name in fallbacks))
     if unreadable:
         return tuple(unreadable), None
-    return judge(mac, settings, plans, chains), budget(mac, settings, plans)
+    return _judged(mac, settings, plans, chains)
 
 
 def _refuse(message: str) -> None:

@@ -3,8 +3,8 @@
 What is added up, for Ollama since 0.30 (one llama-server process per model, everything on the GPU):
 
 - weights: the file. All of it but the embedding table on the CPU is in what `ollama ps` calls SIZE.
-- cache (KV): exact. Per layer kv heads * (key + value length) * cells * bytes per value. Cells are the context of all parallel
-  conversations, rounded up to 256; a sliding layer has `window * parallel + batch` of them at most.
+- cache (KV): exact. Per layer kv heads * (key + value length) * cells * bytes per value. Every parallel conversation has cells of
+  its own (Ollama passes `-np` and no `--kv-unified`): its context rounded up to 256, in a sliding layer `window + batch` at most.
 - compute buffer: a formula fitted to measured figures, see `compute_bytes`.
 - the process itself, and its prompt cache in ordinary memory (`--cache-ram`, 8192 MiB unless LLAMA_ARG_CACHE_RAM says
   otherwise). Neither is in SIZE, both are in the memory to budget.
@@ -153,7 +153,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Forecast:
-    """One loaded model, in bytes. `weights_bytes` include the projector; `cpu_bytes` are a part of them, not an addition."""
+    """One loaded model, in bytes. `weights_bytes` include the projector; `cpu_bytes` are a part of them, not an addition.
+
+    `batch_reserve_bytes` is what the batch of an empty Mac would take more than the one Ollama chooses when room is short. It is
+    in no size and no budget; only what is asked of the GPU counts it, so that no model fits because of a smaller batch.
+    """
 
     name: str
     context: int
@@ -167,6 +171,7 @@ class Forecast:
     vision_bytes: int
     process_bytes: int
     prompt_cache_bytes: int
+    batch_reserve_bytes: int
     predicted_bytes: int
     source: str
     exact: bool
@@ -179,8 +184,8 @@ class Forecast:
 
     @property
     def gpu_bytes(self) -> int:
-        """Return what it takes of Metal's working set, the projector's buffers included."""
-        return self.expected_ps_bytes + self.vision_bytes
+        """Return what to reckon with of Metal's working set: the projector's buffers and the reserve for the batch included."""
+        return self.expected_ps_bytes + self.vision_bytes + self.batch_reserve_bytes
 
     @property
     def bare_bytes(self) -> int:
@@ -207,6 +212,7 @@ class Forecast:
             "vision_bytes": self.vision_bytes,
             "process_bytes": self.process_bytes,
             "prompt_cache_bytes": self.prompt_cache_bytes,
+            "batch_reserve_bytes": self.batch_reserve_bytes,
             "expected_ps_bytes": self.expected_ps_bytes,
             "budget_bytes": self.budget_bytes,
             "predicted_bytes": self.predicted_bytes,
@@ -237,7 +243,7 @@ def default_context(working_set_bytes: int, gpu_overhead_bytes: int = 0) -> int:
 
 
 def effective_context(model: Architecture, settings: Settings, default: int = SMALLEST_CONTEXT, own: int = 0) -> int:
-    """Return one conversation's context: the model's own (`num_ctx`), else the server's, else the default; never above training."""
+    """Return a conversation's context: the model's own (`num_ctx`), else the server's, else the default; never above training."""
     context = own or settings.context_length or default
     return min(context, model.train_context) if model.train_context else context
 
@@ -248,13 +254,13 @@ def effective_parallel(model: Architecture, settings: Settings) -> int:
 
 
 def cells(context: int, parallel: int = 1) -> int:
-    """Return the cells of a layer that sees everything: whole blocks of 256."""
-    return -(-context * parallel // CELL_ROUNDING) * CELL_ROUNDING
+    """Return the cells of a layer that sees everything: whole blocks of 256 for each conversation."""
+    return -(-context // CELL_ROUNDING) * CELL_ROUNDING * parallel
 
 
 def sliding_cells(context: int, parallel: int, batch: int, window: int) -> int:
     """Return the cells of a layer that sees a window: never more than the others have."""
-    return min(cells(context, parallel), -(-(window * parallel + batch) // CELL_ROUNDING) * CELL_ROUNDING)
+    return min(cells(context), cells(window + batch)) * parallel
 
 
 @lru_cache(maxsize=8192)
@@ -284,25 +290,30 @@ def kv_bytes(model: Architecture, context: int, parallel: int, kind: str, batch:
 
 
 def compute_bytes(
-    model: Architecture, context: int, parallel: int, batch: int, *, flash: bool, outputs: int = 0
+    model: Architecture, context: int, batch: int, *, flash: bool, quantised: bool = False, outputs: int = 0
 ) -> int:  # fmt: skip
     """Return the compute buffer: what one batch of tokens needs while it passes through one layer, in 32-bit floats.
 
-    With flash attention: batch * (3 * (inner + width) + queries) floats, and the mask in 16 bits per cell (both of full and of
-    sliding layers). `inner` is the feed-forward width, for a mixture of experts that of the experts used together. Fitted to
-    the measured buffers of qwen3:8b, gpt-oss:20b and devstral-small-2:24b at 4096, 8192 and 32768 tokens and batches of 512
-    and 1024 (llama.cpp b10488, CPU, one sequence): no residual above 1 MiB with an f16 cache; with q8_0 the allocator places the
-    same tensors otherwise and the measured figures lie up to 16 MiB to either side (7.7 %, 0.3 % of the size of the model).
+    With flash attention: batch * (3 * (inner + width) + queries) floats, and the mask in 16 bits per cell of one conversation
+    (those of full and of sliding layers). `inner` is the feed-forward width, for a mixture of experts that of the experts used
+    together, where batch * (inner + 2 * experts used * width + 3 * width) can be more. With a quantised cache the allocator
+    places the tensors otherwise: `queries` counts twice where it is smaller than the width, not at all where they are equal.
 
-    Without: the scores of all heads against all cells in 32 bits, the mask in 32 bits, and
-    batch * (2 * width + 3 * queries + 2 * keys) floats; or the feed-forward part above, whichever is larger. Fitted to
-    qwen3:8b (308, 572, 2156 MiB) and gpt-oss:20b (558, 1078, 4198 MiB) at a batch of 512: no residual above 1 MiB.
+    Without flash attention: the scores of all heads against all cells in 32 bits, the mask in 32 bits, and
+    batch * (3 * width + 2 * queries + 2 * keys) floats; or the feed-forward part above, whichever is more.
 
-    `outputs` counts tokens whose logits are kept. Ollama keeps one; llama.cpp before it learned that kept a whole batch, which
-    makes at least outputs * (vocabulary + 2 * width) floats (312.75 MiB for qwen3:8b at 512, as published logs have it).
+    Fitted to figures measured with llama.cpp on its CPU backend (b10488 and a version of the same autumn, weights not allocated,
+    one output per conversation as llama-server asks for): qwen3 4B to 32B and 30B-A3B, llama 3B to 70B, qwen2.5 32B, devstral
+    24B, gpt-oss 20B, gemma3 4B to 27B; contexts of 4096 to 131072, batches of 512 to 2048, f16 and q8_0, one to four
+    conversations. No residual above 0.6 MiB with flash attention; without it, up to 16 MiB too little for gemma3 and 4 MiB for
+    gpt-oss, none above 0.1 MiB for the others. Not fitted: state-space layers, multi-head latent attention, Metal itself.
+
+    `outputs` counts tokens whose logits are kept. llama-server keeps one per conversation, llama.cpp before it learned that
+    kept a whole batch, which makes at least outputs * (vocabulary + 2 * width) floats (312.75 MiB for qwen3:8b at 512, as
+    published logs have it).
     """
-    everything = cells(context, parallel)
-    sliding = sliding_cells(context, parallel, batch, model.sliding_window) if any(model.sliding_layers) else 0
+    everything = cells(context)
+    sliding = sliding_cells(context, 1, batch, model.sliding_window) if any(model.sliding_layers) else 0
     logits = 4 * outputs * (model.vocabulary + 2 * model.embedding_length)
     if model.bound_compute_values_per_token:
         floats, heads, plain_floats = model.bound_compute_values_per_token, 128, 0
@@ -311,12 +322,10 @@ def compute_bytes(
         queries = heads * model.key_length
         keys = max(model.kv_heads, default=0) * model.key_length
         used = model.experts_used
-        expert = model.expert_feed_forward_length or model.feed_forward_length
-        inner = used * expert if used else model.feed_forward_length
-        floats = 3 * (inner + width) + queries
-        if used:
-            floats = max(floats, inner + 2 * used * width + 2 * width)
-        plain_floats = 2 * width + 3 * queries + 2 * keys
+        inner = used * (model.expert_feed_forward_length or model.feed_forward_length) or model.feed_forward_length
+        times = (2 if width > queries else 1 if width < queries else 0) if quantised and flash else 1
+        floats = max(3 * (inner + width) + times * queries, (inner + (2 * used + 3) * width) if used else 0)
+        plain_floats = 3 * width + 2 * queries + 2 * keys
     if model.architecture in WITHOUT_CACHE:
         # An encoder has no cache to look back on: a batch attends to itself.
         everything = batch
@@ -376,6 +385,14 @@ def forecast(
     parallel = effective_parallel(model, settings)
     predicted = predicted_bytes(model, context, parallel)
     used = batch or batch_size(context, parallel, predicted, available_bytes)
+
+    def buffers(size: int) -> tuple[int, int]:
+        cache = kv_bytes(model, context, parallel, settings.kv_type, size)
+        quantised = settings.kv_type in QUANTISED_KV_TYPES
+        return cache, compute_bytes(model, context, size, flash=settings.flash, quantised=quantised)
+
+    cache, compute = buffers(used)
+    wanted = used if batch else batch_size(context, parallel, predicted, None)
     return Forecast(
         name=model.name,
         context=context,
@@ -384,11 +401,12 @@ def forecast(
         batch=used,
         weights_bytes=model.file_bytes,
         cpu_bytes=min(model.cpu_bytes, model.file_bytes),
-        kv_bytes=kv_bytes(model, context, parallel, settings.kv_type, used),
-        compute_bytes=compute_bytes(model, context, parallel, used, flash=settings.flash),
+        kv_bytes=cache,
+        compute_bytes=compute,
         vision_bytes=VISION_HEADROOM_BYTES if model.vision else 0,
         process_bytes=PROCESS_BYTES,
         prompt_cache_bytes=0 if model.architecture in WITHOUT_CACHE else settings.prompt_cache_bytes,
+        batch_reserve_bytes=0 if wanted == used else sum(buffers(wanted)) - cache - compute,
         predicted_bytes=predicted,
         source=model.source,
         exact=model.exact,
@@ -575,7 +593,7 @@ def need_bytes(one: Forecast, settings: Settings) -> int:
 
     An uncapped cache grows with use, up to 8 GiB per runner; it has a rule of its own and does not decide what a model needs.
     """
-    return one.budget_bytes if settings.cache_capped else one.bare_bytes
+    return (one.budget_bytes if settings.cache_capped else one.bare_bytes) + one.batch_reserve_bytes
 
 
 def fits_together(mac: Mac, settings: Settings, plans: Sequence[Plan], *, context: int = 0) -> bool:
@@ -589,10 +607,7 @@ def fits_together(mac: Mac, settings: Settings, plans: Sequence[Plan], *, contex
 
 
 def largest_context(mac: Mac, settings: Settings, plans: Sequence[Plan]) -> int:
-    """Return the largest of `CONTEXTS` with which all of them stay loaded, 0 when none does.
-
-    Every size is tried: a longer context can choose a smaller batch and take less.
-    """
+    """Return the largest of `CONTEXTS` with which all of them stay loaded, 0 when none does."""
     trained = max((plan.model.train_context or CONTEXTS[-1] for plan in plans), default=CONTEXTS[-1])
     for context in reversed(CONTEXTS):
         if context <= max(trained, CONTEXTS[0]) and fits_together(mac, settings, plans, context=context):

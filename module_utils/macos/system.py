@@ -88,13 +88,15 @@ def _accepts(port: int) -> bool:
     return False
 
 
-def read_machine(home: str) -> dict[str, Any]:
-    """Return macOS version, memory, swap and free disk, in bytes."""
+def read_machine(store: Path) -> dict[str, Any]:
+    """Return macOS version, memory, swap and the free space where models are stored, in bytes."""
+    while not store.exists() and store != store.parent:
+        store = store.parent
     swap = run(["/usr/sbin/sysctl", "-n", "vm.swapusage"]).out
     used = re.search(r"used = ([\d.]+)M", swap)
     return {
         "macos_version": run(["/usr/bin/sw_vers", "-productVersion"]).out.strip(),
         "memory_bytes": int(run(["/usr/sbin/sysctl", "-n", "hw.memsize"]).out.strip() or 0),
         "swap_used_bytes": round(float(used[1]) * 2**20) if used else {"unknown": f"vm.swapusage says {swap.strip()!r}"},
-        "disk_free_bytes": shutil.disk_usage(home).free,
+        "disk_free_bytes": shutil.disk_usage(store).free,
     }

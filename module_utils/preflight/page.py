@@ -126,8 +126,8 @@ def _figure(host: Mapping[str, Any], drawing: Picture, index: int) -> str:
     axis = "".join(
         f'<line class="tick" x1="{x:.4f}%" x2="{x:.4f}%" y2="5"/>'
         f'<text x="{x:.4f}%" y="18" text-anchor="{"start" if x < 3 else "end" if x > 92 else "middle"}">'
-        f"{size // GB}{' GB' if count == len(drawing.ticks) else ''}</text>"
-        for count, (size, x) in enumerate(drawing.ticks, 1)
+        f"{size // GB}{' GB' if not size else ''}</text>"
+        for size, x in drawing.ticks
     )
     return f"""<figure>
 {lanes}

@@ -108,7 +108,7 @@ def _memory(number: int, model: Mapping[str, Any]) -> list[tuple[str, int, int, 
 
 
 def _gpu(number: int, model: Mapping[str, Any]) -> list[tuple[str, int, int, bool]]:
-    """Return what `ollama ps` will show, of which the cache and the buffers are known and the rest is weights; and the vision part."""
+    """Return what `ollama ps` will show (what is neither cache nor buffer is weights), and the vision part beside it."""
     total = model["expected_ps_bytes"] or 0
     kv = min(model["kv_bytes"] or 0, total)
     compute = min(model["compute_bytes"] or 0, total - kv)

@@ -27,7 +27,9 @@ MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 MANIFEST_BYTES = 1 << 20
 USER_AGENT = "ollama-fleet (metadata only)"
 TRIES = 4
-"""How often a range may break off; each time only what is missing is asked for."""
+"""How often in a row a range may break off with next to nothing; each time only what is missing is asked for."""
+
+PROGRESS_BYTES = 1 << 16
 
 _IMAGE = "application/vnd.ollama.image."
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
@@ -150,17 +152,19 @@ class Registry:
     def extend(self, blob: Blob, wanted: int) -> None:
         """Read on until the blob's first `wanted` bytes are there; Refusal keeps what came."""
         wanted = min(wanted, blob.layer.size)
-        for _ in range(TRIES):
+        trouble, tries = "", 0
+        while tries < TRIES:
             if len(blob.data) >= wanted:
                 return
             if not blob.place:
                 blob.place = self._place(blob)
-            before = len(blob.data)
+            before, whole = len(blob.data), blob.whole
             trouble = self._range(blob, wanted)
-            if len(blob.data) >= wanted:
-                return
-            if len(blob.data) == before and blob.whole:
+            if len(blob.data) == before and blob.whole == whole:
                 break
+            tries = 0 if len(blob.data) - before >= PROGRESS_BYTES else tries + 1
+        if len(blob.data) >= wanted:
+            return
         host = urllib.parse.urlsplit(blob.place).netloc
         message = f"{host}, file of {blob.name}: {trouble or 'no more bytes came'}"
         raise Refusal(message)

@@ -112,7 +112,7 @@ def host_of_budget(
     models += [{**model, "role": "candidate"} for model in candidates]
     for model in models:
         known = (figures or {}).get(model["name"]) or {}
-        model["source"] = known.get("source") or _FIGURE_SOURCES.get(model.get("source"))
+        model["source"] = known.get("source") or model.get("source")
         model["digest"] = known.get("digest") or model.get("digest")
         model["notes"] = list(dict.fromkeys([*(model.get("notes") or ()), *(known.get("problems") or ())]))
     return {
@@ -134,7 +134,7 @@ def as_json(report: Mapping[str, Any]) -> str:
 
 
 def _result(findings: Iterable[Mapping[str, Any]]) -> str:
-    found = {finding.get("severity") for finding in findings}
+    found = [finding.get("severity") for finding in findings]
     return "errors" if "error" in found else "warnings" if "warning" in found else "ok"
 
 
@@ -171,7 +171,7 @@ def _model(model: Mapping[str, Any]) -> dict[str, Any]:
         "context": _count(model.get("context")),
         "kv_type": _word(model.get("kv_type")),
         **{name: _count(model.get(name)) for name in MODEL_FIGURES},
-        "source": source if source in SOURCES else "unknown",
+        "source": source if source in SOURCES else _FIGURE_SOURCES.get(str(source), "unknown"),
         "digest": _word(model.get("digest")),
         "notes": [str(note) for note in model.get("notes") or ()],
     }
@@ -233,7 +233,7 @@ _COLUMNS = (
     ("model", "<"),
     ("role", "<"),
     ("context", ">"),
-    ("kv", "<"),
+    ("type", "<"),
     ("weights", ">"),
     ("kv", ">"),
     ("compute", ">"),
@@ -265,7 +265,7 @@ def _host_table(host: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]) -
         "  " + "  ".join(f"{cell:{side}{width}}" for cell, (_, side), width in zip(row, _COLUMNS, widths)).rstrip()
         for row in rows
     ]
-    lines += [f"  {without_controls(line)}" for answer in answers for line in answer_lines(answer)]
+    lines += ["  " + without_controls(line) for answer in answers for line in answer_lines(answer)]
     return "\n".join(lines)
 
 
@@ -299,8 +299,8 @@ def _row(model: Mapping[str, Any]) -> list[str]:
 def answer_lines(answer: Mapping[str, Any]) -> list[str]:
     """Return what is said about one model on one Mac: fits or not, why, and with what setting it would."""
     verdict = {True: "fits", False: "does not fit"}.get(answer["fits"], "cannot be judged")
-    why = f": {answer['why']}" if answer["why"] else ""
-    return [f"{answer['model']['name']} {verdict}{why}", *(f"  {way['sentence']}" for way in answer["would_fit"])]
+    said = answer["why"] if answer["why"].startswith(verdict) else f"{verdict}: {answer['why']}" if answer["why"] else verdict
+    return [f"{answer['model']['name']} {said}", *(f"  {way['sentence']}" for way in answer["would_fit"])]
 
 
 def _finding_lines(finding: Mapping[str, Any]) -> list[str]:

@@ -318,10 +318,16 @@ def _architecture(name: ModelName, weights: Layer, sources: Sources, registry: R
 def _header(blob: Blob, most: int, registry: Registry) -> Header:
     wanted = max(FIRST_BYTES, len(blob.data))
     while True:
-        registry.extend(blob, min(wanted, most))
+        refusal = None
+        try:
+            registry.extend(blob, min(wanted, most))
+        except Refusal as problem:
+            refusal = problem  # what came may be enough all the same
         try:
             return read_header(blob.data, complete=len(blob.data) >= blob.layer.size)
         except NeedMore as more:
+            if refusal is not None:
+                raise refusal from more
             # A need beyond the limit that is not just twice of what is there is a claim of a header nobody has.
             claimed = more.bytes_needed_estimate > most and more.bytes_needed_estimate > 2 * len(blob.data)
             if claimed or len(blob.data) >= most:

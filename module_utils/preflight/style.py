@@ -9,7 +9,8 @@ STYLE = """
 :root {
   --ground: #f4f5f7; --card: #ffffff; --ink: #1b1f24; --soft: #57606a; --edge: #d5dae0; --track: #e6e9ed;
   --reserve: #8b949e; --reserve-mark: #6a737d; --weights: #1f5fae; --kv: #c05c00; --kv-mark: #ffd9ad;
-  --compute: #0a7f5c; --compute-mark: #c9f2e3; --vision: #00707f; --vision-mark: #b8ecf2; --process: #6b4f8f; --cache: #a5307f; --cache-mark: #ffd3ef;
+  --compute: #0a7f5c; --compute-mark: #c9f2e3; --vision: #00707f; --vision-mark: #b8ecf2;
+  --process: #6b4f8f; --cache: #a5307f; --cache-mark: #ffd3ef;
   --hatch: #ffffff; --limit: #1b1f24; --gpu: #b4000f; --over: #c62828; --over-mark: #ffd9d9;
   --on-part: #ffffff; --badge: #ffffff; --on-badge: #143f75;
   --good: #0b6b34; --good-ground: #e1f5e8; --care: #7a4b00; --care-ground: #fff0cf; --bad: #a40e16; --bad-ground: #ffe3e3;
@@ -18,7 +19,8 @@ STYLE = """
   :root {
     --ground: #0e1116; --card: #171b22; --ink: #e8ecf1; --soft: #a3adb8; --edge: #303842; --track: #272e37;
     --reserve: #5d6773; --reserve-mark: #8b96a3; --weights: #2f70c5; --kv: #e08a2e; --kv-mark: #5c2f00;
-    --compute: #2fae85; --compute-mark: #06402d; --vision: #2ba9ba; --vision-mark: #04363d; --process: #a88bd0; --cache: #d66bb3; --cache-mark: #571443;
+    --compute: #2fae85; --compute-mark: #06402d; --vision: #2ba9ba; --vision-mark: #04363d;
+  --process: #a88bd0; --cache: #d66bb3; --cache-mark: #571443;
     --hatch: #171b22; --limit: #f2f5f8; --gpu: #ff8a8a; --over: #ff7b7b; --over-mark: #4a1f24;
     --on-part: #ffffff; --badge: #e8ecf1; --on-badge: #143f75;
     --good: #7ee2a8; --good-ground: #12351f; --care: #ffd27a; --care-ground: #3d2c06; --bad: #ffb0b0; --bad-ground: #4a1519;
@@ -58,7 +60,8 @@ svg text { font-size: 12px; fill: var(--soft); }
 .bar text.limit { font-weight: 600; fill: var(--ink); }
 .track { fill: var(--track); }
 .bar rect { shape-rendering: crispEdges; }
-.bar .weights, .bar .kv, .bar .compute, .bar .vision, .bar .process, .bar .prompt_cache { stroke: var(--card); stroke-width: 0.75px; }
+.bar .weights, .bar .kv, .bar .compute, .bar .vision, .bar .process, .bar .prompt_cache {
+  stroke: var(--card); stroke-width: 0.75px; }
 .reserve { fill: url(#reserve); }
 .weights { fill: var(--weights); }
 .kv { fill: url(#kv); }

@@ -184,6 +184,9 @@ class Web:
             self.requests += 1
         try:
             response: http.client.HTTPResponse = _opener(watch, self.limits, self._context).open(request)
+            if watch.expired:  # headers that were still coming: the end of the socket looks like the end of the headers
+                response.close()
+                raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as problem:
             silent = watch.expired or isinstance(_inner(problem), TimeoutError)
             sentence = f"{netloc} does not answer" if silent else f"{netloc} cannot be reached: {_reason(problem)}"

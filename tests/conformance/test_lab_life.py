@@ -278,9 +278,9 @@ def test_a_reboot_keeps_the_disk_clears_tmp_and_logs_nobody_in(fleet: str) -> No
     inside(fleet, MACBOOK_PRO, ["sh", "-c", "echo kept > ~/kept; echo gone > /tmp/gone"])
     lab(fleet, "reboot", "macbook-pro")
     assert inside(fleet, MACBOOK_PRO, ["sh", "-c", "cat ~/kept; ls /tmp"]) == "kept\n"
-    assert inside(fleet, MACBOOK_PRO, ["stat", "-c", "%U", "/dev/console"]) == "root\n"
+    assert inside(fleet, MACBOOK_PRO, ["stat", "-f", "%Su", "/dev/console"]) == "root\n"
     lab(fleet, "login", "macbook-pro")
-    assert inside(fleet, MACBOOK_PRO, ["stat", "-c", "%U", "/dev/console"]) == "felipe\n"
+    assert inside(fleet, MACBOOK_PRO, ["stat", "-f", "%Su", "/dev/console"]) == "felipe\n"
 
 
 def test_a_reset_gives_an_empty_disk_and_keeps_the_key(fleet: str) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the budget page in a real browser."""
