@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants
@@ -36,6 +37,14 @@ def step_line(step: dict[str, Any]) -> str:
     return f"    {step['action']} {step['item']}: {_short(step['found'])} -> {_short(step['wanted'])}{why}"
 
 
+_WRAPPING = re.compile(r"^Task failed: (?s:.*?)The filter plugin '[^']+' failed: ")
+
+
+def plain_message(message: str) -> str:
+    """Return what a filter said without the layers that ansible-core 2.19 and later put around it."""
+    return _WRAPPING.sub("", message)
+
+
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items()) + "}"
@@ -64,7 +73,7 @@ class CallbackModule(DefaultCallback):
             if isinstance(data.get(key), str) and data[key].strip()
         )
         self._display.display(
-            f"fatal: [{self.host_label(result)}]: {message}{details}",
+            f"fatal: [{self.host_label(result)}]: {plain_message(message)}{details}",
             color=constants.COLOR_ERROR,
             stderr=self.get_option("display_failed_stderr"),
         )

@@ -16,9 +16,9 @@ else:
     from ansible.module_utils.preflight.judgement import preflight
 
 
-def ram_report(judged: Sequence[Mapping[str, Any]], made_at: str | None = None) -> dict[str, str]:
+def ram_report(judged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Pass what P(ram_budget#filter) gave for each host in, the texts of the files out."""
-    return preflight(judged, made_at)
+    return preflight(judged)
 
 
 class FilterModule:

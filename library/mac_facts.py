@@ -109,16 +109,18 @@ def observe_models(parameters: dict[str, Any], home: str) -> dict[str, Any]:
     api = Api(parameters["url"])
     with ThreadPoolExecutor(max_workers=4) as pool:
         registry = {name: pool.submit(registry_digest, name) for name in parameters["registry_names"]}
+        said: dict[str, Any] = {}
         try:
             installed = api.installed()
             loaded: Any = api.loaded()
+            said = shown(api, installed)
         except ApiError as problem:
             installed = read_store(Path(parameters["models_path"] or f"{home}/.ollama/models"))
             loaded = () if is_refused(problem) else Unknown(str(problem))
         return {
             "installed": installed,
             "loaded": loaded,
-            "shown": shown(api, installed),
+            "shown": said,
             "registry": {name: answer.result() for name, answer in registry.items()},
         }
 
@@ -130,6 +132,8 @@ def shown(api: Api, installed: tuple[Installed, ...]) -> dict[str, Any]:
         try:
             answer = api.call("POST", "/api/show", {"model": model.name})
         except ApiError:
+            continue
+        if not isinstance(answer, dict):
             continue
         info = {key: value for key, value in (answer.get("model_info") or {}).items() if not key.startswith("tokenizer.")}
         answers[model.name] = {key: answer[key] for key in ("details", "projector_info", "capabilities") if key in answer}

@@ -12,8 +12,8 @@ description:
   - A report says what was judged, not what was done, so it is written in check mode too and never counts as a change.
 attributes:
   check_mode:
-    description: Writes as well; see the description.
-    support: none
+    description: Writes as well, since a report changes nothing of what it is about.
+    support: full
   diff_mode:
     description: Reports are not compared.
     support: none
@@ -65,7 +65,7 @@ def main() -> None:
     """Write every file."""
     module = AnsibleModule(
         argument_spec={"path": {"type": "path", "required": True}, "files": {"type": "dict", "required": True}},
-        supports_check_mode=False,
+        supports_check_mode=True,
     )
     folder = Path(module.params["path"])
     written = []

@@ -137,11 +137,8 @@ def _resident_set(case: _Case) -> list[Finding]:
     need = sum(sizes.values())
     limit = case.budget.gpu_budget_bytes if on_gpu else case.budget.ram_budget_bytes
     names = ", ".join(f"{name} {gb_text(size)}" for name, size in sizes.items())
-    what = (
-        "on the GPU"
-        if on_gpu
-        else f"in memory, of {gib_text(case.mac.memory_bytes)} less {gb_text(case.mac.reserve_bytes)} for macOS"
-    )
+    whole = gib_text(case.mac.memory_bytes)
+    what = f"of its {whole} to the GPU" if on_gpu else f"of its {whole}, {gb_text(case.mac.reserve_bytes)} are for macOS"
     bare = sum(one.bare_bytes for one in case.held)
     if not on_gpu and bare <= case.budget.ram_budget_bytes:
         cap = _cap_mib(case.budget.ram_budget_bytes - bare, len(case.held))

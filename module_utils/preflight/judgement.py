@@ -58,12 +58,14 @@ def models_on_macs(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def architectures(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Architecture]:
     """Read the architectures out of collected figures."""
-    return {name: from_plain(known["architecture"]) for name, known in figures.items() if known.get("architecture")}
+    return {normalise(name): from_plain(known["architecture"]) for name, known in figures.items() if known.get("architecture")}
 
 
 def states(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what the registry said of each name: its digest, and whether it exists."""
-    return {name: {"digest": known.get("digest"), "in_registry": known.get("exists")} for name, known in figures.items()}
+    return {
+        normalise(name): {"digest": known.get("digest"), "in_registry": known.get("exists")} for name, known in figures.items()
+    }
 
 
 def judge_host(variables: Mapping[str, Any], host: str, figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -112,7 +114,10 @@ def _texts(content: Mapping[str, Any]) -> dict[str, str]:
 def ask_what_if(
     hosts: Mapping[str, Mapping[str, Any]], figures: Mapping[str, Mapping[str, Any]], question: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Answer for every model of the question on every Mac of `hosts`; ValueError names what cannot be read."""
+    """Answer for every model of the question on every Mac of `hosts`; ValueError names what cannot be read.
+
+    Returns the texts of the report, and `errors`: a line for each model that no source knows.
+    """
     known = architectures(figures)
     rows, findings = [], []
     places = {host: _place(host, variables, known) for host, variables in hosts.items()}
@@ -127,7 +132,8 @@ def ask_what_if(
                 continue
             answers.append(_answer(model, place, figures, question))
         rows.append({**row, "answers": answers})
-    return _texts(report.whatif_report(question, rows, plain(findings)))
+    texts = _texts(report.whatif_report(question, rows, plain(findings)))
+    return {**texts, "errors": "\n".join(dict.fromkeys(finding.sentence() for finding in findings))}
 
 
 def _nothing_known(host: str, name: str, known: Mapping[str, Any]) -> Finding:

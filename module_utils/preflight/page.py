@@ -143,7 +143,7 @@ def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping
     parts = [f'<rect class="track" x="0" y="{top}" width="{end:.4f}%" height="{height}" rx="3"/>']
     if lane.end > end:
         parts.append(f'<rect class="over" x="{end:.4f}%" y="{top + height + 2}" width="{lane.end - end:.4f}%" height="7"/>')
-    parts += [_segment(segment, models, top, height, lane.lines) for segment in lane.segments]
+    parts += [_segment(segment, models, top, height) for segment in lane.segments]
     for line in lane.lines:
         side, shift = ("end", -5) if line.x > 55 else ("start", 5)
         parts.append(
@@ -151,6 +151,8 @@ def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping
             f'<text class="limit" x="{line.x:.4f}%" dx="{shift}" y="13" text-anchor="{side}">'
             f"{LINE_WORDS[line.kind]} {gb(_limit(host, line.kind))} GB</text>"
         )
+    # Last, so that no line runs through a number.
+    parts += [_label(one, top + height // 2, lane.lines) for one in lane.segments if one.first and one.number]
     title = {"memory": "Memory", "gpu": "GPU"}[lane.kind]
     sentence, excess = _lane_sentence(host, lane)
     loud = f' <strong class="excess">{excess}</strong>' if excess else ""
@@ -167,7 +169,7 @@ def _limit(host: Mapping[str, Any], kind: str) -> Optional[int]:
     return size
 
 
-def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int, height: int, lines: Sequence[Line]) -> str:
+def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int, height: int) -> str:
     words = PART_WORDS[segment.part]
     if segment.number:
         words = f"{segment.number}. {models[segment.number]['name']}: {words}{', on demand' if segment.on_demand else ''}"
@@ -175,8 +177,6 @@ def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int
     shapes = f'<rect class="{segment.part}" {place}/>'
     if segment.on_demand:
         shapes += f'<rect class="hatch" {place}/>'
-    if segment.first and segment.number:
-        shapes += _label(segment, top + height // 2, lines)
     return f"<g><title>{_text(words)}, {_exact(segment.bytes)} GB</title>{shapes}</g>"
 
 

@@ -98,7 +98,7 @@ def test_models_are_read_from_disk_where_the_server_does_not_say(monkeypatch, pr
     monkeypatch.setattr(module, "registry_digest", lambda name: f"digest of {name}")
     asked = {"url": "u", "models_path": "", "registry_names": ["qwen3:8b"]}
     seen = module.observe_models(asked, "/Users/felipe")
-    assert seen == {"installed": stored, "loaded": loaded, "registry": {"qwen3:8b": "digest of qwen3:8b"}}
+    assert seen == {"installed": stored, "loaded": loaded, "shown": {}, "registry": {"qwen3:8b": "digest of qwen3:8b"}}
     module.observe_models({**asked, "models_path": "/Volumes/Models"}, "/Users/felipe")
     assert folders == [Path("/Users/felipe/.ollama/models"), Path("/Volumes/Models")]
 

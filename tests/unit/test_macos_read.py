@@ -329,7 +329,7 @@ def test_the_machine(monkeypatch, tmp_path):
             "hw.memsize": Answer(0, "17179869184\n", ""),
         },
     )
-    machine = system.read_machine(str(tmp_path))
+    machine = system.read_machine(tmp_path)
     assert machine["macos_version"] == "15.6.1"
     assert machine["memory_bytes"] == 17179869184
     assert machine["swap_used_bytes"] == round(1130.75 * 2**20)
@@ -346,4 +346,4 @@ def test_swap_that_cannot_be_read_is_unknown_and_not_none(monkeypatch, tmp_path)
             "hw.memsize": Answer(0, "1\n", ""),
         },
     )
-    assert set(system.read_machine(str(tmp_path))["swap_used_bytes"]) == {"unknown"}
+    assert set(system.read_machine(tmp_path)["swap_used_bytes"]) == {"unknown"}

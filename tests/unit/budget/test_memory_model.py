@@ -123,7 +123,8 @@ def test_measured_with_llama_cpp_on_more_models(model, context, batch, kind, par
     ("model", "context", "batch", "compute"),
     [
         (QWEN3_4B, 32768, 512, 2147.01), (QWEN3_32B, 8192, 1024, 2212.02), (QWEN3_A3B, 4096, 512, 294.01),
-        (QWEN14, 4096, 512, 382.01), (LLAMA_3B, 4096, 512, 234.01), (LLAMA_70B, 32768, 512, 4244.01), (DEVSTRAL_TEXT, 4096, 512, 314.01),
+        (QWEN14, 4096, 512, 382.01), (LLAMA_3B, 4096, 512, 234.01), (LLAMA_70B, 32768, 512, 4244.01),
+        (DEVSTRAL_TEXT, 4096, 512, 314.01),
     ],
 )  # fmt: skip
 def test_measured_without_flash_attention_on_more_models(model, context, batch, compute):
