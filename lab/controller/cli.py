@@ -274,9 +274,9 @@ def logs(args: argparse.Namespace, folder: Folder) -> int:
     return enter.become(os.pidfd_open(record.pid), show)
 
 
-def install_packages(_args: argparse.Namespace, _folder: Folder) -> int:
+def install_packages(args: argparse.Namespace, _folder: Folder) -> int:
     """Install the programs the lab is made of."""
-    installed = packages.ensure(say)
+    installed = packages.ensure(say, tests=args.tests)
     say("The lab's packages are installed now." if installed else "Every package the lab needs is there.")
     return 0
 
@@ -331,7 +331,8 @@ def parser() -> argparse.ArgumentParser:
     verb("sleep", "stop a host's processes and network", sleep)
     verb("wake", "let a sleeping host go on", wake)
     verb("logs", "print a host's log (also: registry, keeper)", logs)
-    verb("packages", "install the system packages the lab needs, and nothing else", install_packages, host=False)
+    one = verb("packages", "install the system packages the lab needs, and nothing else", install_packages, host=False)
+    one.add_argument("--tests", action="store_true", help="those of the project's tests too: a browser")
     return top
 
 

@@ -20,13 +20,23 @@ NEEDED = {
     "ip": "iproute2",
     "nft": "nftables",
     "sudo": "sudo",
+    # macOS brings these.
+    "curl": "curl",
+    "zsh": "zsh",
 }
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""One of these shows the report in its tests; the first is Debian's."""
 _SEARCHED = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def missing() -> list[str]:
     """List the packages whose programs are not there."""
     return sorted({package for program, package in NEEDED.items() if not shutil.which(program, path=_SEARCHED)})
+
+
+def missing_for_tests() -> list[str]:
+    """List what the tests need beside it: a browser, whichever there is."""
+    return [] if any(map(shutil.which, BROWSERS)) else [BROWSERS[0]]
 
 
 def install_line(packages: list[str], *, root: bool) -> list[str]:
@@ -36,9 +46,9 @@ def install_line(packages: list[str], *, root: bool) -> list[str]:
     return [*become, *quiet, "apt-get", "install", "--yes", "--no-install-recommends", *packages]
 
 
-def ensure(say: Callable[[str], None]) -> bool:
-    """Install what is missing where that is possible; tell whether anything was."""
-    packages = missing()
+def ensure(say: Callable[[str], None], *, tests: bool = False) -> bool:
+    """Install what is missing where that is possible, for the tests too if asked; tell whether anything was."""
+    packages = missing() + (missing_for_tests() if tests else [])
     if not packages:
         return False
     root = os.geteuid() == 0
