@@ -474,7 +474,7 @@ def own_places():
     yield re.compile(rf"{re.escape(str(ROOT))}\b")
     for name, value in os.environ.items():
         host = urlsplit(value).hostname if name.endswith(("INDEX_URL", "_PROXY", "_MIRROR")) and "://" in value else None
-        if host and host not in ("pypi.org", "localhost", "127.0.0.1"):
+        if host and host not in ("localhost", "127.0.0.1"):
             yield re.compile(re.escape(host))
 
 
