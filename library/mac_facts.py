@@ -37,6 +37,11 @@ options:
     description: The program the service starts; resolved through all symbolic links.
     type: path
     required: true
+  programs:
+    description: Further programs whose path behind all symbolic links is asked for, as the firewall sees them.
+    type: list
+    elements: path
+    default: []
   url:
     description: Where the server answers on the Mac itself.
     type: str
@@ -159,6 +164,7 @@ def main() -> None:
             "prefix": {"type": "path", "default": "/opt/homebrew"},
             "formula": {"type": "str", "default": "ollama"},
             "program": {"type": "path", "required": True},
+            "programs": {"type": "list", "elements": "path", "default": []},
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
@@ -173,6 +179,7 @@ def main() -> None:
         "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
         "launchd": lambda: launchctl.observe(uid, home, wanted["labels"]),
         "firewall": system.read_firewall,
+        "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),

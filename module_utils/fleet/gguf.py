@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 MAGIC = b"GGUF"
 LARGEST_HEADER_BYTES = 64 * 2**20
@@ -245,9 +245,3 @@ def _block_bytes(dims: tuple[int, ...], block: tuple[str, int, int]) -> int:
     for size in dims[1:]:
         rows *= size
     return rows * -(-dims[0] // block[1]) * block[2]
-
-
-def architecture_of(header: Header) -> Optional[str]:
-    """Return `general.architecture`, None when the header does not say."""
-    name = header.metadata.get("general.architecture")
-    return name if isinstance(name, str) and name else None

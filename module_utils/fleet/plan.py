@@ -75,7 +75,11 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         unknown["firewall"] = firewall
     elif managed and not isinstance(keg, Unknown):
         found_firewall = application_firewall.firewall_from_json(firewall)
-        programs = [program or desired["ollama_service"]["program"]]
+        resolved = observed.get("programs") or {}
+        programs = [
+            resolved.get(path) or (program if path == desired["ollama_service"]["program"] else "") or path
+            for path in desired["firewall"]["programs"]
+        ]
         steps["firewall"] = application_firewall.plan(found_firewall, programs)
         findings.extend(application_firewall.findings(host, found_firewall))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from . import page, report
 
 if TYPE_CHECKING:
-    from fleet.architecture import Architecture, from_declared, from_plain
+    from fleet.architecture import Architecture, from_plain
     from fleet.budget_rules import judge_disk, judge_inventory, plans_from_inventory
     from fleet.memory_model import budget, forecast_on, mac_from_figures, settings_from_environment
     from fleet.models import Loaded
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet.vocabulary import Finding, Unknown, plain, unknown_in
     from fleet.whatif import Place, what_if
 else:
-    from ansible.module_utils.fleet.architecture import Architecture, from_declared, from_plain
+    from ansible.module_utils.fleet.architecture import Architecture, from_plain
     from ansible.module_utils.fleet.budget_rules import judge_disk, judge_inventory, plans_from_inventory
     from ansible.module_utils.fleet.memory_model import budget, forecast_on, mac_from_figures, settings_from_environment
     from ansible.module_utils.fleet.models import Loaded
@@ -208,13 +208,3 @@ def judge_free_disk(
         missing[name] = int(sizes.get("total_bytes") or declared.get(name) or 0)
     unread = unknown_in(free)
     return [plain(one) for one in judge_disk(host, missing, unread if isinstance(unread, Unknown) else int(free), "its disk")]
-
-
-def declared_architecture(name: str, size_gb: Any) -> dict[str, Any]:
-    """Return figures for a model of which only the size is known, for a question about a model without a registry."""
-    size = bytes_of_gb(size_gb, "size_gb")
-    return {
-        "name": name, "source": "declared", "exists": None, "digest": None, "declared_bytes": size, "problems": [],
-        "sizes": {"total_bytes": size, "weights_bytes": size, "projector_bytes": None},
-        "architecture": from_declared(name, size).to_plain(),
-    }  # fmt: skip

@@ -96,7 +96,7 @@ def desired(**models: Any) -> dict[str, Any]:
             "plist": plistlib.dumps(DEFINITION, sort_keys=True).decode(),
             "retired_labels": ["com.ollama.serve"],
         },
-        "firewall": {"managed": True},
+        "firewall": {"managed": True, "programs": [PROGRAM]},
         "ollama_models": {
             "installed": [{"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident"}],
             "removed": [],

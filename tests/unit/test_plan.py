@@ -185,3 +185,21 @@ def test_the_wanted_service_is_what_the_template_says():
     wanted = wanted_service(desired()["ollama_service"])
     assert (wanted.label, wanted.domain, wanted.retired) == (LABEL, "gui", ("com.ollama.serve",))
     assert wanted.definition == definition()
+
+
+OTHER = "/opt/homebrew/bin/other"
+BEHIND = "/opt/homebrew/Cellar/other/1.0/bin/other"
+
+
+@pytest.mark.parametrize(
+    ("programs", "rules", "steps"),
+    [
+        pytest.param([PROGRAM, OTHER], {KEG_PROGRAM: "allow"}, [f"allow {BEHIND}"], id="one more program"),
+        pytest.param([PROGRAM, OTHER], {KEG_PROGRAM: "allow", BEHIND: "allow"}, [], id="both in place"),
+        pytest.param([], {}, [], id="none wanted"),
+    ],
+)
+def test_every_program_of_the_firewall_is_planned_for(programs, rules, steps):
+    wanted = {**desired(), "firewall": {"managed": True, "programs": programs}}
+    found = observed(firewall={"state": 1, "rules": rules}, programs={PROGRAM: KEG_PROGRAM, OTHER: BEHIND})
+    assert steps_of(judge("mac-mini", wanted, found)).get("firewall", []) == steps

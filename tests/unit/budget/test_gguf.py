@@ -8,7 +8,7 @@ from functools import cache
 
 import gguf as package
 import pytest
-from ansible.module_utils.fleet.gguf import BLOCKS, NeedMore, Skipped, architecture_of, read_header
+from ansible.module_utils.fleet.gguf import BLOCKS, NeedMore, Skipped, read_header
 from gguf import GGMLQuantizationType as Type
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ def test_a_header_is_read_to_its_last_byte(name):
     read = read_header(data, complete=True)
     assert read.header_bytes % 32 == 0
     assert 0 <= read.header_bytes - len(data) < 32
-    assert architecture_of(read) == read.metadata["general.architecture"]
+    assert read.metadata["general.architecture"].encode() in data
     assert read.metadata["tokenizer.ggml.tokens"] == Skipped(8, 1000)
     assert read.tensors[0].name == "token_embd.weight"
     # Whatever follows is data and not looked at.
