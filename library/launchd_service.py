@@ -11,7 +11,7 @@ description:
   - Compares the property list on disk and the definition that launchd holds in memory with the one wanted, in every domain,
     and carries out the steps in between. launchd reads a file only while it loads the job, so a changed definition is booted
     out, waited for, and bootstrapped again.
-  - Jobs and files of retired labels, of C(homebrew.mxcl.ollama) and of the same label in another domain go first.
+  - Jobs and files of retired labels and of the same label in another domain go first.
   - A service that runs with the wanted definition is not restarted, whatever its previous exit status was.
   - When the new service does not answer in time, the old property list and job are restored and the module fails with the last
     exit status and the end of the log.
@@ -63,7 +63,7 @@ EXAMPLES = r"""
   launchd_service:
     label: com.user.ollama
     plist: "{{ lookup('ansible.builtin.template', 'service.plist.j2') }}"
-    retired_labels: [com.ollama.serve]
+    retired_labels: [com.ollama.serve, homebrew.mxcl.ollama]
 """
 
 RETURN = r"""
@@ -88,13 +88,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fleet.plan import wanted_service
-    from fleet.service import HOMEBREW_LABEL, Found, Wanted, definition_problems, findings, plan
+    from fleet.service import Found, Wanted, definition_problems, findings, plan
     from fleet.vocabulary import differences, plain
     from macos import launchctl
     from macos.launchd_change import Change, ChangeFailed
 else:
     from ansible.module_utils.fleet.plan import wanted_service
-    from ansible.module_utils.fleet.service import HOMEBREW_LABEL, definition_problems, findings, plan
+    from ansible.module_utils.fleet.service import definition_problems, findings, plan
     from ansible.module_utils.fleet.vocabulary import differences, plain
     from ansible.module_utils.macos import launchctl
     from ansible.module_utils.macos.launchd_change import Change, ChangeFailed
@@ -102,7 +102,7 @@ else:
 
 def observe(account: pwd.struct_passwd, wanted: Wanted) -> Found:
     """Read what launchd and its folders hold of the labels in question."""
-    return launchctl.observe(account.pw_uid, account.pw_dir, {wanted.label, *wanted.retired, HOMEBREW_LABEL})
+    return launchctl.observe(account.pw_uid, account.pw_dir, {wanted.label, *wanted.retired})
 
 
 def refuse(module: AnsibleModule, found: Found, wanted: Wanted) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import plistlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 from . import application_firewall, homebrew, models, service
-from .vocabulary import Finding, Step, Unknown, plain, unknown_in
-
-CONCERNS = ("homebrew", "ollama_service", "firewall", "ollama_models")
-"""In the order in which each can trust the one before it."""
+from .case import Case, Judged
+from .vocabulary import Finding, Unknown, plain
 
 
 def parse_definition(text: str) -> Mapping[str, Any] | None:
@@ -32,6 +30,78 @@ def wanted_service(desired: Mapping[str, Any]) -> service.Wanted:
     return service.Wanted(desired["label"], desired["domain"], definition, tuple(desired["retired_labels"]))
 
 
+def judge_homebrew(case: Case) -> Judged:
+    """Judge the formula by Homebrew's own links."""
+    keg = case.part("homebrew")
+    if isinstance(keg, Unknown):
+        return Judged(unknown=keg)
+    return Judged(homebrew.plan(homebrew.keg_from_json(keg), case.desired["homebrew"]["formula"]))
+
+
+def judge_service(case: Case) -> Judged:
+    """Judge the job that runs and its file."""
+    launchd = case.part("launchd")
+    if isinstance(launchd, Unknown):
+        return Judged(unknown=launchd)
+    found = service.found_from_json(launchd)
+    wanted = wanted_service(case.desired["ollama_service"])
+    return Judged(service.plan(found, wanted), service.findings(case.host, found, wanted))
+
+
+def judge_firewall(case: Case) -> Judged:
+    """Judge the application firewall's rules by the paths behind all links."""
+    if not case.desired["firewall"]["managed"]:
+        return Judged()
+    keg, firewall = case.part("homebrew"), case.part("firewall")
+    if isinstance(firewall, Unknown):
+        return Judged(unknown=firewall)
+    if isinstance(keg, Unknown):
+        return Judged(unknown=Unknown("the program's path is known only when the formula is installed"))
+    program = homebrew.keg_from_json(keg).program
+    resolved = case.observed.get("programs") or {}
+    programs = [
+        resolved.get(path) or (program if path == case.desired["ollama_service"]["program"] else "") or path
+        for path in case.desired["firewall"]["programs"]
+    ]
+    found = application_firewall.firewall_from_json(firewall)
+    late = Unknown("the program's path is known only when the formula is installed") if case.steps("homebrew") else None
+    return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
+
+
+def judge_models(case: Case) -> Judged:
+    """Judge what is installed and loaded; a server that starts anew in the same run remembers nothing."""
+    store = case.part("models")
+    if isinstance(store, Unknown):
+        return Judged(unknown=store)
+    wanted = case.desired["ollama_models"]
+    found = models.found_from_json(store)
+    if service.restarts(case.steps("ollama_service")):
+        found = models.after_restart(found)
+    steps = models.plan(
+        found, models.wanted_from_json(wanted["installed"], wanted["removed"], wanted["unlisted"], wanted["policy"])
+    )
+    return Judged(
+        steps,
+        tuple(
+            Finding(case.host, "ollama_models", name, "unknown", "asked", "note",
+                    f"whether it is up to date could not be asked: {answer.reason}")
+            for name, answer in sorted(found.registry.items())
+            if isinstance(answer, Unknown)
+        ),
+    )  # fmt: skip
+
+
+JUDGES: Mapping[str, Callable[[Case], Judged]] = {
+    "homebrew": judge_homebrew,
+    "ollama_service": judge_service,
+    "firewall": judge_firewall,
+    "ollama_models": judge_models,
+}
+"""One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
+
+CONCERNS = tuple(JUDGES)
+
+
 def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan as plain data.
 
@@ -39,74 +109,17 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
     are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `restarts`
     tells that the server will start anew and so lose what is loaded. `needs_root` tells that a service step needs it.
     """
-    steps: dict[str, tuple[Step, ...]] = {}
-    findings: list[Finding] = []
-    unknown: dict[str, Unknown] = {}
-
-    def part(name: str) -> Any:
-        reason = unknown_in(observed.get(name))
-        if reason is not None:
-            return reason
-        return observed[name] if name in observed else Unknown("not observed")
-
-    keg = part("homebrew")
-    program = ""
-    if isinstance(keg, Unknown):
-        unknown["homebrew"] = keg
-    else:
-        found_keg = homebrew.keg_from_json(keg)
-        program = found_keg.program
-        steps["homebrew"] = homebrew.plan(found_keg, desired["homebrew"]["formula"])
-
-    launchd = part("launchd")
-    if isinstance(launchd, Unknown):
-        unknown["ollama_service"] = launchd
-    else:
-        found = service.found_from_json(launchd)
-        wanted = wanted_service(desired["ollama_service"])
-        steps["ollama_service"] = service.plan(found, wanted)
-        findings.extend(service.findings(host, found, wanted))
-
-    firewall = part("firewall")
-    managed = desired["firewall"]["managed"]
-    if managed and (isinstance(keg, Unknown) or steps["homebrew"]):
-        unknown["firewall"] = Unknown("the program's path is known only when the formula is installed")
-    if managed and isinstance(firewall, Unknown):
-        unknown["firewall"] = firewall
-    elif managed and not isinstance(keg, Unknown):
-        found_firewall = application_firewall.firewall_from_json(firewall)
-        resolved = observed.get("programs") or {}
-        programs = [
-            resolved.get(path) or (program if path == desired["ollama_service"]["program"] else "") or path
-            for path in desired["firewall"]["programs"]
-        ]
-        steps["firewall"] = application_firewall.plan(found_firewall, programs)
-        findings.extend(application_firewall.findings(host, found_firewall))
-
-    restarts = service.restarts(steps.get("ollama_service", ()))
-    store = part("models")
-    if isinstance(store, Unknown):
-        unknown["ollama_models"] = store
-    else:
-        set_of = desired["ollama_models"]
-        wanted_set = models.wanted_from_json(set_of["installed"], set_of["removed"], set_of["unlisted"], set_of["policy"])
-        found_set = models.found_from_json(store)
-        if restarts:
-            found_set = models.after_restart(found_set)
-        steps["ollama_models"] = models.plan(found_set, wanted_set)
-        findings.extend(
-            Finding(host, "ollama_models", name, "unknown", "asked", "note",
-                    f"whether it is up to date could not be asked: {answer.reason}")
-            for name, answer in sorted(found_set.registry.items())
-            if isinstance(answer, Unknown)
-        )  # fmt: skip
-    acting = [concern for concern in CONCERNS if steps.get(concern)]
+    judged: dict[str, Judged] = {}
+    for concern, judge_concern in JUDGES.items():
+        judged[concern] = judge_concern(Case(host, desired, observed, judged))
+    acting = [concern for concern in CONCERNS if judged[concern].steps]
+    unknown = {concern: one.unknown.reason for concern, one in judged.items() if one.unknown is not None}
     return {
-        "steps": {concern: plain(steps[concern]) for concern in acting},
-        "findings": plain(findings),
-        "unknown": {concern: reason.reason for concern, reason in unknown.items()},
+        "steps": {concern: plain(judged[concern].steps) for concern in acting},
+        "findings": plain([finding for one in judged.values() for finding in one.findings]),
+        "unknown": unknown,
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
-        "restarts": restarts,
-        "needs_root": service.needs_root(steps.get("ollama_service", ())),
+        "restarts": service.restarts(judged["ollama_service"].steps),
+        "needs_root": service.needs_root(judged["ollama_service"].steps),
     }

@@ -13,7 +13,7 @@ from .vocabulary import Finding, Step, Unknown
 Domain = Literal["gui", "user", "system"]
 
 HOMEBREW_LABEL = "homebrew.mxcl.ollama"
-"""The label under which `brew services` runs the formula; it always has to go before ours can bind the port."""
+"""The label under which `brew services` runs the formula; the role `ollama_service` always retires it, it would take the port."""
 
 MODE = 0o644
 """launchd refuses a plist that group or world may write (launchd.plist(5)); 0644 is what Apple's own have."""
@@ -41,6 +41,12 @@ class Wanted:
     domain: Domain
     definition: Mapping[str, Any]
     retired: tuple[str, ...] = ()
+
+    @property
+    def periodic(self) -> bool:
+        """Tell a job that launchd starts now and then; it is as it should be without a process."""
+        timed = "StartInterval" in self.definition or "StartCalendarInterval" in self.definition
+        return timed and not self.definition.get("KeepAlive")
 
     def target_domain(self, uid: int) -> str:
         """Return `gui/501`, `user/501` or `system`."""
@@ -139,7 +145,7 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
     running definition is right is not restarted, whatever its file says and however its last run ended.
     """
     domain, path = wanted.target_domain(found.uid), wanted.path(found.home)
-    labels = {wanted.label, *wanted.retired, HOMEBREW_LABEL}
+    labels = {wanted.label, *wanted.retired}
     steps = [
         Step("bootout", job.target, "loaded", "absent", _why_retired(job.label, wanted))
         for job in found.jobs
@@ -190,6 +196,8 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
                 f"launchd does not show {', '.join(sorted(unseen))}",
             )
         )
+    elif wanted.periodic:
+        pass
     elif job.pid is None and job.state == "not running":
         steps.append(Step("kickstart", target, job.last_exit or "not running", "running"))
     elif job.pid is None:

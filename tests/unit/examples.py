@@ -18,6 +18,7 @@ KEG_PROGRAM = "/opt/homebrew/Cellar/ollama/0.32.15/libexec/ollama"
 PATH = f"{HOME}/Library/LaunchAgents/{LABEL}.plist"
 DAEMON_PATH = f"/Library/LaunchDaemons/{LABEL}.plist"
 TARGET = f"gui/{UID}/{LABEL}"
+RETIRED = ("com.ollama.serve", "homebrew.mxcl.ollama")
 DIGEST = "500a1f067a9f782620b40bee6f7b0c89e17ae61f686b92c24933e4ca4b2b8b41"
 
 DEFINITION: dict[str, Any] = {
@@ -30,7 +31,7 @@ DEFINITION: dict[str, Any] = {
     "StandardOutPath": "/tmp/ollama.out.log",  # noqa: S108
 }
 
-WANTED = Wanted(LABEL, "gui", DEFINITION, ("com.ollama.serve",))
+WANTED = Wanted(LABEL, "gui", DEFINITION, RETIRED)
 
 
 def definition(**changes: Any) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def desired(**models: Any) -> dict[str, Any]:
             "domain": "gui",
             "program": PROGRAM,
             "plist": plistlib.dumps(DEFINITION, sort_keys=True).decode(),
-            "retired_labels": ["com.ollama.serve"],
+            "retired_labels": list(RETIRED),
         },
         "firewall": {"managed": True, "programs": [PROGRAM]},
         "ollama_models": {

@@ -17,7 +17,7 @@ from ansible.module_utils.macos.commands import Answer
 from ansible.module_utils.macos.launchd_change import Change, ChangeFailed
 from ansible.module_utils.macos.ollama_api import ApiError
 
-from .examples import LABEL, definition, job_of
+from .examples import LABEL, RETIRED, definition, job_of
 
 ACCOUNT = pwd.getpwuid(os.getuid())
 UID = ACCOUNT.pw_uid
@@ -171,7 +171,7 @@ def found_on(mac):
 
 def change(mac, host="0.0.0.0", content=None):
     """Bring the service to this address, as the module does; return the seconds without an answer."""
-    wanted = Wanted(LABEL, "gui", content or content_for(mac, host), ("com.ollama.serve",))
+    wanted = Wanted(LABEL, "gui", content or content_for(mac, host), RETIRED)
     found = found_on(mac)
     steps = plan(found, wanted)
     assert steps

@@ -9,7 +9,7 @@ from ansible.module_utils.fleet.plan import CONCERNS, judge, parse_definition, w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, TARGET, UID, definition, desired, observed
+from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, RETIRED, TARGET, UID, definition, desired, observed
 
 NO_KEG = {"brew": True, "installed": [], "linked": "", "program": "", "pinned": False}
 EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
@@ -183,7 +183,7 @@ def test_a_template_that_is_no_property_list_is_refused_by_its_label(text):
 
 def test_the_wanted_service_is_what_the_template_says():
     wanted = wanted_service(desired()["ollama_service"])
-    assert (wanted.label, wanted.domain, wanted.retired) == (LABEL, "gui", ("com.ollama.serve",))
+    assert (wanted.label, wanted.domain, wanted.retired) == (LABEL, "gui", RETIRED)
     assert wanted.definition == definition()
 
 

@@ -33,6 +33,7 @@ from .examples import (
     LABEL,
     PATH,
     PROGRAM,
+    RETIRED,
     TARGET,
     UID,
     WANTED,
@@ -52,7 +53,7 @@ BREW_AGENT = f"{HOME}/Library/LaunchAgents/{HOMEBREW_LABEL}.plist"
 BREW_DAEMON = f"/Library/LaunchDaemons/{HOMEBREW_LABEL}.plist"
 OLDER = definition(Label="com.ollama.serve")
 OLDER_PATH = f"{HOME}/Library/LaunchAgents/com.ollama.serve.plist"
-DAEMON = Wanted(LABEL, "system", definition(UserName="felipe"), ("com.ollama.serve",))
+DAEMON = Wanted(LABEL, "system", definition(UserName="felipe"), RETIRED)
 LOOPBACK = definition(EnvironmentVariables={"OLLAMA_HOST": "127.0.0.1"})
 
 
@@ -315,7 +316,7 @@ def states(draw: Any) -> Found:
 
 
 WANTEDS = st.builds(
-    lambda domain, content: Wanted(LABEL, domain, content, ("com.ollama.serve",)),
+    lambda domain, content: Wanted(LABEL, domain, content, RETIRED),
     st.sampled_from(["gui", "user", "system"]),
     st.just(DEFINITION) | CONTENTS,
 )
