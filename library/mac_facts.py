@@ -9,7 +9,7 @@ version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the listener on
-    Ollama's port, the installed and loaded models, the registry's digests and the machine itself.
+    Ollama's port, the installed and loaded models, the registry's digests, the fleet's own program and the machine itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -25,6 +25,11 @@ options:
     type: list
     elements: str
     required: true
+  labels_on_disk:
+    description: Further labels, looked for only where a property list of that name exists.
+    type: list
+    elements: str
+    default: []
   prefix:
     description: Homebrew's prefix.
     type: path
@@ -93,11 +98,11 @@ if TYPE_CHECKING:
 
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import launchctl, system
+    from macos import companion_files, launchctl, system
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 else:
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import launchctl, system
+    from ansible.module_utils.macos import companion_files, launchctl, system
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 
 
@@ -161,6 +166,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "labels": {"type": "list", "elements": "str", "required": True},
+            "labels_on_disk": {"type": "list", "elements": "str", "default": []},
             "prefix": {"type": "path", "default": "/opt/homebrew"},
             "formula": {"type": "str", "default": "ollama"},
             "program": {"type": "path", "required": True},
@@ -177,7 +183,10 @@ def main() -> None:
     home = pwd.getpwuid(uid).pw_dir
     parts: dict[str, Callable[[], Any]] = {
         "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
-        "launchd": lambda: launchctl.observe(uid, home, wanted["labels"]),
+        "launchd": lambda: launchctl.observe(
+            uid, home, [*wanted["labels"], *companion_files.with_plist(home, wanted["labels_on_disk"])]
+        ),
+        "companion": lambda: companion_files.observe(uid, home),
         "firewall": system.read_firewall,
         "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
         "listener": lambda: system.read_listener(wanted["port"]),

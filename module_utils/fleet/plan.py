@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service
+from . import application_firewall, companion, homebrew, models, service
 from .case import Case, Judged
 from .vocabulary import Finding, Unknown, plain
 
@@ -96,10 +96,16 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_service": judge_service,
     "firewall": judge_firewall,
     "ollama_models": judge_models,
+    "companion": companion.judge_program,
+    "ollama_residents": companion.judge_residents,
+    "log_rotation": companion.judge_logs,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
 
 CONCERNS = tuple(JUDGES)
+
+IN_LAUNCHDS_PLACES = ("ollama_service", "companion", "ollama_residents", "log_rotation")
+"""Concerns whose steps name a launchd domain or a file below /Library, so that the name says whether they need root."""
 
 
 def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +113,7 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
 
     `steps` maps each concern that has some to its steps, `unknown` each concern that could not be read to the reason. `concerns`
     are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `restarts`
-    tells that the server will start anew and so lose what is loaded. `needs_root` tells that a service step needs it.
+    tells that the server will start anew and so lose what is loaded. `needs_root` tells that a step in launchd's places needs it.
     """
     judged: dict[str, Judged] = {}
     for concern, judge_concern in JUDGES.items():
@@ -121,5 +127,5 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
         "restarts": service.restarts(judged["ollama_service"].steps),
-        "needs_root": service.needs_root(judged["ollama_service"].steps),
+        "needs_root": any(service.needs_root(judged[concern].steps) for concern in IN_LAUNCHDS_PLACES),
     }

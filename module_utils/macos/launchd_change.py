@@ -65,6 +65,7 @@ class Change:
         self.found = found
         self.wanted = wanted
         self.account = account
+        self.url = url
         self.api = Api(url)
         self.port = port
         self.timeout = timeout
@@ -79,7 +80,7 @@ class Change:
         Raises ChangeFailed with cause, last exit status and the end of the log.
         """
         interrupts = restarts(steps) or any(step.action == "bootout" for step in steps)
-        if interrupts:
+        if interrupts and self.url:
             self._check_before()
         saved = self._save(steps)
         try:
@@ -87,7 +88,10 @@ class Change:
                 self._do(step)
             if not interrupts:
                 return None
-            return self._wait_until_up()
+            if self.url:
+                return self._wait_until_up()
+            self._wait_until_held()
+            return None
         except (OSError, ChangeFailed) as problem:
             if not self._interfered:
                 self._put_files_back(saved)
@@ -243,6 +247,21 @@ class Change:
         owner = self.wanted.owner(self.found.uid)
         if path.stat().st_uid != owner:
             os.chown(path, owner, 0 if owner == 0 else self.account.pw_gid)
+
+    def _wait_until_held(self) -> None:
+        """Take launchd's own word for a job that answers nowhere: it is held, and could be started if it was."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            job = read_job(self.domain, self.wanted.label)
+            if job is not None and (job.runs or not self.wanted.definition.get("RunAtLoad")):
+                break
+            if time.monotonic() > deadline:
+                message = f"launchd did not start it within {self.timeout} s"
+                raise ChangeFailed(message)
+            time.sleep(POLL_SECONDS)
+        if job.pid is None and "78" in job.last_exit:
+            message = f"launchd cannot start it ({job.last_exit})"
+            raise ChangeFailed(message)
 
     def _wait_until_up(self) -> float | None:
         """Wait until the process of the job answers on the port it holds itself; return how long nothing answered."""
