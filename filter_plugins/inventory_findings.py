@@ -10,13 +10,20 @@ import ansible.module_utils
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fleet.inventory import environment_findings, model_findings, service_findings, unknown_variables
+    from fleet.inventory import (
+        environment_findings,
+        keep_alive_findings,
+        model_findings,
+        service_findings,
+        unknown_variables,
+    )
     from fleet.plan import parse_definition
     from fleet.vocabulary import plain
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
     from ansible.module_utils.fleet.inventory import (
         environment_findings,
+        keep_alive_findings,
         model_findings,
         service_findings,
         unknown_variables,
@@ -39,6 +46,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
             else service_findings(host, service["label"], service["domain"], definition, service["retired_labels"])
         ),
         *model_findings(host, declared["models"], declared["removed"]),
+        *keep_alive_findings(host, declared["environment"], declared["models"], declared.get("memory_gib")),
     ]
     read: list[dict[str, Any]] = plain(findings)
     return read

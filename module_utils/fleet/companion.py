@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from . import companion_settings, service
 from .case import Case, Judged
-from .residents import MIB, residents_of
+from .residents import residents_of
+from .units import MIB
 from .vocabulary import Step, Unknown
 
 PROGRAM = "ollama-fleet"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from . import environment, service
 from .names import normalise, parse_name
+from .units import bytes_of_gb, bytes_of_gib, gb_text
 from .vocabulary import Finding
 
 ADDRESS_VARIABLES = ("fleet_local_name", "fleet_tailnet_ip")
@@ -66,6 +68,52 @@ def environment_findings(host: str, values: Any) -> tuple[Finding, ...]:
         for problem in environment.check(values)
     ]  # fmt: skip
     return tuple(findings)
+
+
+def keep_alive_findings(host: str, values: Any, installed: Any, memory_gib: Any = None) -> tuple[Finding, ...]:
+    """Hold OLLAMA_KEEP_ALIVE, how long a model stays that was loaded without a time of its own, against the set of the Mac.
+
+    It does not concern residents that are loaded for good: a request without keep_alive keeps the time that a model was loaded
+    with (Ollama 0.32.15, observed). It does concern every model that a client loads.
+    """
+    text = values.get("OLLAMA_KEEP_ALIVE") if isinstance(values, Mapping) else None
+    if not isinstance(text, str) or not environment.DURATION.accepts(text) or not isinstance(installed, (list, tuple)):
+        return ()
+    models = [model for model in installed if isinstance(model, Mapping) and model.get("name")]
+    residents = [model for model in models if model.get("residency") == "resident"]
+    others = [model for model in models if model.get("residency") != "resident"]
+    name = "ollama_service_environment.OLLAMA_KEEP_ALIVE"
+    nothing = all(float(number) == 0 for number in re.findall(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", text))
+    if nothing and residents:
+        names = ", ".join(str(model["name"]) for model in residents)
+        return (
+            Finding(host, "inventory", name, text, "a time above 0", "error",
+                    f"found {text!r}, with which a model leaves right after the request that loaded it, and {names} shall stay",
+                    "leave it out; residents are loaded for good without it"),
+        )  # fmt: skip
+    if text.startswith("-") and not nothing and others:
+        sizes = ", ".join(f"{model['name']} {gb_text(_bytes(model))}" for model in others)
+        memory = _or_nothing(bytes_of_gib, memory_gib)
+        return (
+            Finding(host, "inventory", name, text, "left out, or a time", "warning",
+                    f"found {text!r}, with which every model that anybody loads stays for ever: {sizes} beside residents of"
+                    f" {gb_text(sum(_bytes(model) for model in residents))}, the files alone"
+                    + (f", on a Mac with {gb_text(memory)}" if memory else ""),
+                    "leave it out; residents are loaded for good without it"),
+        )  # fmt: skip
+    return ()
+
+
+def _bytes(model: Mapping[str, Any]) -> int:
+    return _or_nothing(bytes_of_gb, model.get("size_gb"))
+
+
+def _or_nothing(read: Callable[[Any, str], int], value: Any) -> int:
+    """Read a figure for a sentence; what is no figure is refused elsewhere."""
+    try:
+        return read(value, "")
+    except ValueError:
+        return 0
 
 
 def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ...]:

@@ -15,9 +15,9 @@ from typing import Any
 
 from . import models
 from .names import normalise
+from .units import MIB
 from .vocabulary import Step, Unknown
 
-MIB = 1 << 20
 PRESSURE_WARN = 2
 """kern.memorystatus_vm_pressure_level: 1 normal, 2 warning, 4 critical (xnu, bsd/sys/event_private.h)."""
 
@@ -93,21 +93,18 @@ def _due(found: models.Found, residents: Sequence[Resident], past: Past) -> tupl
     if isinstance(found.loaded, Unknown):
         return [], [f"what is loaded could not be read: {found.loaded.reason}"]
     loaded = {one.digest: one for one in found.loaded}
-    due, waits = [], []
-    missing = set()
-    planned: dict[str, Step | None] = {}
-    for step in models.plan(found, wanted):
-        if step.action == "pull":
-            missing.add(step.item)
-            waits.append(f"{step.item} is not installed")
-        elif step.action == "load" and step.item not in missing:
-            planned[step.item] = step
+    due: list[Step] = []
+    waits: list[str] = []
+    planned = models.plan(found, wanted)
+    missing = {step.item for step in planned if step.action == "pull"}
+    waits += [f"{name} is not installed" for name in sorted(missing)]
+    loads = {step.item: step for step in planned if step.action == "load"}
     order = sorted(contexts, key=lambda name: (-_size(found, name), name))
     served: set[str] = set()
     for name in order:
         digest = digests.get(name.lower(), "")
         one = loaded.get(digest)
-        step = planned.get(name)
+        step = loads.get(name)
         asked = contexts[name]
         if name in missing or digest in served:
             continue

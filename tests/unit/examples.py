@@ -7,8 +7,12 @@ import plistlib
 from dataclasses import replace
 from typing import Any
 
+from ansible.module_utils.fleet.companion import definition as job_definition
+from ansible.module_utils.fleet.companion import job_from_json
+from ansible.module_utils.fleet.companion_settings import to_text
 from ansible.module_utils.fleet.launchctl_output import Job
 from ansible.module_utils.fleet.service import File, Found, Wanted
+from ansible.module_utils.fleet.vocabulary import plain
 
 UID = 501
 HOME = "/Users/felipe"
@@ -19,6 +23,8 @@ PATH = f"{HOME}/Library/LaunchAgents/{LABEL}.plist"
 DAEMON_PATH = f"/Library/LaunchDaemons/{LABEL}.plist"
 TARGET = f"gui/{UID}/{LABEL}"
 RETIRED = ("com.ollama.serve", "homebrew.mxcl.ollama")
+SHA256 = "5e38d298c2fe" + "0" * 52
+APPLICATION_SUPPORT = f"{HOME}/Library/Application Support/ollama-fleet"
 DIGEST = "500a1f067a9f782620b40bee6f7b0c89e17ae61f686b92c24933e4ca4b2b8b41"
 
 DEFINITION: dict[str, Any] = {
@@ -86,6 +92,51 @@ CONVERGED = Found(
 BARE = replace(CONVERGED, files=(), jobs=())
 
 
+def jobs(**residents: Any) -> dict[str, Any]:
+    """Return what the inventory says of the jobs beside the service."""
+    common = {"managed": True, "label": LABEL, "domain": "gui", "user": "felipe", "retired_labels": ["com.ollama.serve"]}
+    return {
+        "companion": {"wanted": True, "domain": "gui", "user": "felipe", "sha256": SHA256},
+        "ollama_residents": {
+            **common,
+            "interval": 60,
+            "settings": {
+                "url": "http://127.0.0.1:11434",
+                "installed": [{"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident"}],
+                "load_timeout": 600,
+                "patience": 45,
+                "swap_growth_mib": 512,
+                **residents,
+            },
+        },
+        "log_rotation": {
+            **common,
+            "interval": 3600,
+            "settings": {"files": ["/tmp/ollama.err.log"], "size_mib": 10, "keep": 5, "compress": True},  # noqa: S108
+        },
+    }
+
+
+def converged_jobs() -> tuple[dict[str, Any], list[File], list[Job]]:
+    """Return the `companion` part, the property lists and the jobs of a Mac on which all of `jobs` is in place."""
+    entries: dict[str, Any] = {
+        path: {"kind": "folder", "mode": 0o755, "uid": UID, "sha256": "", "text": ""}
+        for path in (APPLICATION_SUPPORT, f"{HOME}/Library/Logs/Ollama")
+    }
+    entries[f"{APPLICATION_SUPPORT}/ollama-fleet"] = {"kind": "file", "mode": 0o755, "uid": UID, "sha256": SHA256, "text": ""}
+    files, held = [], []
+    for concern, verb in (("ollama_residents", "residents"), ("log_rotation", "logs")):
+        job = job_from_json(verb, jobs()[concern], HOME)
+        assert job.settings is not None
+        text = to_text(job.settings)
+        entries[f"{APPLICATION_SUPPORT}/{verb}.json"] = {"kind": "file", "mode": 0o644, "uid": UID, "sha256": "", "text": text}
+        content = job_definition(job, HOME)
+        path = f"{HOME}/Library/LaunchAgents/{job.own_label}.plist"
+        files.append(file_of(content, path))
+        held.append(job_of(content, path=path, pid=None, state="not running", last_exit="last exit code = 0"))
+    return {"uid": UID, "home": HOME, "entries": entries}, files, held
+
+
 def desired(**models: Any) -> dict[str, Any]:
     """Return what the inventory wants, in the shape that the plan reads."""
     return {
@@ -105,6 +156,7 @@ def desired(**models: Any) -> dict[str, Any]:
             "policy": "latest",
             **models,
         },
+        **jobs(),
     }
 
 
@@ -118,12 +170,14 @@ def observed(**parts: Any) -> dict[str, Any]:
         "last_exit": "last exit code = (never exited)", "properties": ["inferred program", "keepalive", "runatload"],
     }  # fmt: skip
     file = {"path": PATH, "label": LABEL, "definition": definition(), "mode": 0o644, "uid": UID, "symlink": False}
+    companion, files, held = converged_jobs()
     everything: dict[str, Any] = {
         "homebrew": {"brew": True, "installed": ["0.32.15"], "linked": "0.32.15", "program": KEG_PROGRAM, "pinned": False},
         "launchd": {
-            "uid": UID, "home": HOME, "files": [file], "jobs": [job],
+            "uid": UID, "home": HOME, "files": [file, *plain(files)], "jobs": [job, *plain(held)],
             "disabled": [[f"gui/{UID}", []], [f"user/{UID}", []], ["system", []]], "gui_session": True,
         },
+        "companion": companion,
         "firewall": {"state": 1, "rules": {KEG_PROGRAM: "allow"}},
         "listener": {"addresses": ["*"], "pids": [3438], "commands": ["ollama"], "open": True},
         "server": {"version": "0.32.15"},
