@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import plistlib
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.support.fleet import Fleet
 HOME = "/Users/felipe"
 AGENTS = f"{HOME}/Library/LaunchAgents"
 UID = 501
+PLACE = f"{HOME}/Library/Application Support/ollama-fleet"
 CELLAR = "/opt/homebrew/Cellar/ollama"
 SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 OLD_PROGRAM = f"{CELLAR}/0.24.0/libexec/ollama"
@@ -70,6 +73,28 @@ class Mac:
     def environment_with(self, **variables: str) -> dict[str, str]:
         """Return the environment of the property list with some variables changed."""
         return {**self.definition()["EnvironmentVariables"], **variables}
+
+    @contextlib.contextmanager
+    def residents_held(self) -> Iterator[None]:
+        """Keep the job that loads residents from doing so for a block: it finds its lock taken and goes away in silence.
+
+        A test that counts the loads of a run must not race with it.
+        """
+        lock = f"{PLACE}/state/residents.lock"
+        # A Mac that was never converged has no state yet.
+        self.run("mkdir", "-p", f"{PLACE}/state")
+        holder = subprocess.Popen(
+            self.fleet.lab_command("exec", self.name, "--user", "felipe", "--", "flock", lock, "sh", "-c", "echo held; read end"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.fleet.environment,
+        )  # fmt: skip
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == "held\n"
+            yield
+        finally:
+            holder.stdin.close()
+            holder.wait(30)
 
     def boot_out(self, target: str = "") -> None:
         """Boot the service out and wait until launchd has forgotten it."""
@@ -202,6 +227,13 @@ def _rival(mac: Mac) -> None:
     mac.run("/bin/launchctl", "bootstrap", f"gui/{UID}", path)
 
 
+def _job_of_old_label(mac: Mac) -> None:
+    label = f"{mac.other_label}.residents"
+    own = plistlib.loads(mac.run("cat", f"{AGENTS}/{mac.label}.residents.plist").encode())
+    mac.write(f"{AGENTS}/{label}.plist", {**own, "Label": label})
+    mac.run("/bin/launchctl", "bootstrap", f"gui/{UID}", f"{AGENTS}/{label}.plist")
+
+
 def _symlink(mac: Mac) -> None:
     mac.run("mv", mac.plist, f"{HOME}/moved.plist")
     mac.run("ln", "-s", f"{HOME}/moved.plist", mac.plist)
@@ -304,6 +336,33 @@ DRIFTS = (
         lambda mac: mac.write(f"{AGENTS}/copy.plist", mac.definition()),
         lambda mac: [("remove", f"{AGENTS}/copy.plist")],
     ),
+    Drift(
+        "the program of the fleet changed",
+        lambda mac: mac.run("sh", "-c", f"echo >> '{PLACE}/ollama-fleet'") and None,
+        lambda mac: [("install", f"{PLACE}/ollama-fleet")],
+        concern="jobs",
+    ),
+    Drift(
+        "a job beside the service booted out",
+        lambda mac: mac.boot_out(f"{mac.target}.residents"),
+        lambda mac: [("bootstrap", f"{mac.target}.residents")],
+        concern="jobs",
+    ),
+    Drift(
+        "settings of a job edited and its property list gone",
+        lambda mac: mac.run("sh", "-c", f"echo '{{}}' > '{PLACE}/logs.json'; rm {AGENTS}/{mac.label}.logs.plist") and None,
+        lambda mac: [("write", f"{PLACE}/logs.json"), ("write", f"{AGENTS}/{mac.label}.logs.plist")],
+        concern="jobs",
+    ),
+    Drift(
+        "a job of a label that was retired",
+        _job_of_old_label,
+        lambda mac: [
+            ("bootout", f"gui/{UID}/{mac.other_label}.residents"),
+            ("remove", f"{AGENTS}/{mac.other_label}.residents.plist"),
+        ],
+        concern="jobs",
+    ),
     Drift("crashed once and healthy since: not drift", _crashed_once, lambda mac: []),
 )
 
@@ -313,10 +372,12 @@ def rounds() -> list[tuple[Drift, ...]]:
 
     A drift whose mending restarts the server stays alone with the firewall's, for the restart also loads models again.
     """
-    by_concern = {name: [drift for drift in DRIFTS if drift.concern == name] for name in ("service", "firewall", "models")}
-    firewall, models = iter(by_concern["firewall"]), iter(by_concern["models"])
+    by_concern = {
+        name: [drift for drift in DRIFTS if drift.concern == name] for name in ("service", "firewall", "models", "jobs")
+    }
+    firewall, models, jobs = iter(by_concern["firewall"]), iter(by_concern["models"]), iter(by_concern["jobs"])
     together = []
     for drift in by_concern["service"]:
-        others = [next(firewall, None)] if drift.restarts else [next(firewall, None), next(models, None)]
+        others = [next(firewall, None), *([] if drift.restarts else [next(models, None)]), next(jobs, None)]
         together.append((drift, *(other for other in others if other is not None)))
-    return [*together, *((drift,) for drift in (*firewall, *models))]
+    return [*together, *((drift,) for drift in (*firewall, *models, *jobs))]

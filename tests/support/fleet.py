@@ -74,10 +74,14 @@ class Fleet:
             "ANSIBLE_FORCE_COLOR": "0",
         }
 
+    def lab_command(self, *words: str) -> list[str]:
+        """Return the command that runs `lab/lab` with these words."""
+        return [sys.executable, str(ROOT / "lab" / "lab"), *words]
+
     def lab(self, *words: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `lab/lab` with these words."""
         done = subprocess.run(
-            [sys.executable, str(ROOT / "lab" / "lab"), *words],
+            self.lab_command(*words),
             capture_output=True, text=True, input=text, env=self.environment, cwd=ROOT, check=False, timeout=300,
         )  # fmt: skip
         if check and done.returncode != 0:

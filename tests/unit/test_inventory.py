@@ -6,6 +6,7 @@ import pytest
 from ansible.module_utils.fleet.inventory import (
     address_findings,
     environment_findings,
+    keep_alive_findings,
     model_findings,
     service_findings,
     unknown_variables,
@@ -194,3 +195,52 @@ def test_one_run_names_every_mistake_once():
     assert all(line.startswith("mac-mini: ") and "\n" not in line for line in lines)
     assert sentences(found, "warning") == []
     assert sentences(found) == lines
+
+
+RESIDENT = {"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident"}
+ON_DEMAND = {"name": "gpt-oss:20b", "size_gb": 13.8, "residency": "on_demand"}
+
+
+@pytest.mark.parametrize(
+    ("value", "models", "severity", "words"),
+    [
+        (None, [RESIDENT, ON_DEMAND], None, []),
+        ("5m", [RESIDENT, ON_DEMAND], None, []),
+        ("-1", [RESIDENT], None, []),
+        ("-1", [RESIDENT, ON_DEMAND], "warning", ["gpt-oss:20b 13.8 GB", "residents of 5.2 GB", "17.2 GB", "Leave it out"]),
+        ("-1h", [{"name": "gpt-oss:20b", "size_gb": 13.8}], "warning", ["gpt-oss:20b 13.8 GB"]),
+        ("0", [ON_DEMAND], None, []),
+        ("0", [RESIDENT, ON_DEMAND], "error", ["'0'", "qwen3:8b", "Leave it out"]),
+        ("0s", [RESIDENT], "error", ["'0s'"]),
+        ("-0", [RESIDENT], "error", ["'-0'"]),
+        ("0h0.5s", [RESIDENT], None, []),
+    ],
+)
+def test_how_long_a_model_stays_fits_the_set(value, models, severity, words):
+    values = {} if value is None else {"OLLAMA_KEEP_ALIVE": value}
+    findings = keep_alive_findings("mac-mini", values, models, 16)
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    for word in words:
+        assert word in findings[0].sentence()
+        assert "ollama_service_environment.OLLAMA_KEEP_ALIVE" in findings[0].sentence()
+
+
+@pytest.mark.parametrize(
+    ("values", "models", "memory"),
+    [
+        (5, [RESIDENT], 16),
+        ({"OLLAMA_KEEP_ALIVE": -1}, [RESIDENT], 16),
+        ({"OLLAMA_KEEP_ALIVE": "1d"}, [RESIDENT], 16),
+        ({"OLLAMA_KEEP_ALIVE": "0"}, "qwen3:8b", 16),
+        ({"OLLAMA_KEEP_ALIVE": "0"}, ["qwen3:8b", None, {}], 16),
+    ],
+)
+def test_what_is_refused_elsewhere_is_no_second_finding(values, models, memory):
+    assert keep_alive_findings("mac-mini", values, models, memory) == ()
+
+
+@pytest.mark.parametrize("hostile", [None, "much", float("nan"), float("inf"), [], -1])
+def test_a_figure_that_is_none_is_left_out_of_the_sentence(hostile):
+    (finding,) = keep_alive_findings("mac-mini", {"OLLAMA_KEEP_ALIVE": "-1"}, [{"name": "a", "size_gb": hostile}], hostile)
+    assert "\n" not in finding.sentence()
+    assert "nan" not in finding.sentence()

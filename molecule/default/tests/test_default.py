@@ -91,3 +91,10 @@ def test_after_a_reboot_and_login_the_service_answers_from_outside_without_ansib
     for address in ("100.115.10.14", "100.125.165.107"):
         question = ["curl", "-sS", "--max-time", "2", f"http://{address}:11434/api/version"]
         outside.wait(lambda words=question: "version" in outside.run_all(*words))
+
+
+def test_and_its_resident_is_in_memory_again_for_good():
+    for name in ("mac-mini", "macbook-pro"):
+        mac = Mac(FLEET, name)
+        mac.wait(lambda mac=mac: [model["name"] for model in mac.api("GET", "/api/ps")["models"]] == ["qwen3:8b"], 90)
+        assert int(mac.api("GET", "/api/ps")["models"][0]["expires_at"][:4]) > 2200

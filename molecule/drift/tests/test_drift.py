@@ -1,5 +1,6 @@
 """Every drift of tests/support/drifts.py on both Macs at once: named, not touched, mended, and nothing else done."""
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,15 @@ def on_both(act):
     """Do something on both Macs at once and return the answers in their order."""
     with ThreadPoolExecutor(max_workers=len(MACS)) as pool:
         return list(pool.map(act, MACS))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _alone():
+    """Keep the Macs from loading their residents by themselves, which would mend some drifts before they are seen."""
+    with contextlib.ExitStack() as held:
+        for mac in MACS:
+            held.enter_context(mac.residents_held())
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +62,7 @@ def wanted_steps(together: tuple[Drift, ...], mac: Mac) -> list[tuple[str, str]]
     """Return the steps of all drifts of a round, in the order of the concerns."""
     steps = {drift.concern: drift.steps(mac) for drift in together}
     service, loads = split_loads(steps.get("service", []))
-    return [*service, *steps.get("firewall", []), *steps.get("models", []), *loads]
+    return [*service, *steps.get("firewall", []), *steps.get("models", []), *loads, *steps.get("jobs", [])]
 
 
 def split_loads(steps: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
