@@ -153,7 +153,7 @@ def refused(changer: Changer, result: dict, *words: str) -> None:
 
 def test_a_launchd_that_drops_the_job_again_is_named(story, changer):
     settle(changer, AGENT)
-    with story.trouble("mac-mini", "bootstrap-vanishes", "com.example.ollama"):
+    with story.trouble("mac-mini", "bootstrap-vanishes", '"com.example.ollama"'):
         result = changer.change(replace(AGENT, label="com.example.ollama"))
     refused(changer, result, "Login Items")
 
