@@ -58,13 +58,15 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fleet.companion import PROGRAM_MODE, plan_program
+    from fleet.companion import LOGS, PROGRAM_MODE, plan_program
     from fleet.vocabulary import Step, differences, plain
     from macos import companion_files
+    from macos.files import make_folder, replace_file
 else:
-    from ansible.module_utils.fleet.companion import PROGRAM_MODE, plan_program
+    from ansible.module_utils.fleet.companion import LOGS, PROGRAM_MODE, plan_program
     from ansible.module_utils.fleet.vocabulary import differences, plain
     from ansible.module_utils.macos import companion_files
+    from ansible.module_utils.macos.files import make_folder, replace_file
 
 
 def act(step: Step, content: bytes, account: pwd.struct_passwd) -> None:
@@ -72,11 +74,13 @@ def act(step: Step, content: bytes, account: pwd.struct_passwd) -> None:
     inside = step.item.startswith(f"{account.pw_dir}/")
     uid, gid = (account.pw_uid, account.pw_gid) if inside else (0, 0)
     if step.action == "create":
-        companion_files.make_folder(step.item, uid, gid, account.pw_dir)
+        make_folder(Path(step.item), account)
     elif step.action == "protect":
         companion_files.protect_folder(step.item, uid, gid)
     elif step.action == "install":
-        companion_files.write_file(step.item, content, PROGRAM_MODE, uid, gid)
+        make_folder(Path(step.item).parent, account if inside else None)
+        make_folder(Path(account.pw_dir, LOGS), account)
+        replace_file(Path(step.item), content, PROGRAM_MODE, (uid, gid))
     else:
         Path(step.item).unlink(missing_ok=True)
 

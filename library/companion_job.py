@@ -57,6 +57,10 @@ options:
     description: Seconds until launchd must have started the job.
     type: int
     default: 30
+  lock_timeout:
+    description: Seconds to wait for another run on the same Mac.
+    type: int
+    default: 900
 """
 
 EXAMPLES = r"""
@@ -82,6 +86,8 @@ steps:
 """
 
 import pwd
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,14 +100,20 @@ if TYPE_CHECKING:
     from fleet.companion import SETTINGS_MODE, Job, job_from_json, plan_job, settings_path, wanted_service
     from fleet.service import Found as Launchd
     from fleet.vocabulary import Step, differences, plain
-    from macos import companion_files, launchctl
+    from macos import change_record, companion_files, launchctl
+    from macos.files import replace_file
     from macos.launchd_change import Change, ChangeFailed
+    from macos.one_at_a_time import one_at_a_time, to_the_end
+    from macos.service_gate import Gate
 else:
     from ansible.module_utils.fleet import companion_settings
     from ansible.module_utils.fleet.companion import SETTINGS_MODE, job_from_json, plan_job, settings_path, wanted_service
     from ansible.module_utils.fleet.vocabulary import differences, plain
-    from ansible.module_utils.macos import companion_files, launchctl
+    from ansible.module_utils.macos import change_record, companion_files, launchctl
+    from ansible.module_utils.macos.files import replace_file
     from ansible.module_utils.macos.launchd_change import Change, ChangeFailed
+    from ansible.module_utils.macos.one_at_a_time import one_at_a_time, to_the_end
+    from ansible.module_utils.macos.service_gate import Gate
 
 
 def act(steps: Sequence[Step], job: Job, launchd: Launchd, account: pwd.struct_passwd, timeout: int) -> None:
@@ -112,7 +124,8 @@ def act(steps: Sequence[Step], job: Job, launchd: Launchd, account: pwd.struct_p
             _settle(step, job, account)
     of_the_job = [step for step in steps if step.item not in settings]
     if job.settings is not None and of_the_job:
-        Change(launchd, wanted_service(job, account.pw_dir), account, "", 0, timeout).carry_out(of_the_job)
+        with to_the_end():
+            Change(launchd, wanted_service(job, account.pw_dir), account, Gate(), timeout).carry_out(of_the_job)
         return
     for step in of_the_job:
         if step.action == "bootout":
@@ -127,7 +140,7 @@ def _settle(step: Step, job: Job, account: pwd.struct_passwd) -> None:
         return
     inside = step.item.startswith(f"{account.pw_dir}/")
     uid, gid = (account.pw_uid, account.pw_gid) if inside else (0, 0)
-    companion_files.write_file(step.item, companion_settings.to_text(job.settings).encode(), SETTINGS_MODE, uid, gid)
+    replace_file(Path(step.item), companion_settings.to_text(job.settings).encode(), SETTINGS_MODE, (uid, gid))
 
 
 def main() -> None:
@@ -142,23 +155,28 @@ def main() -> None:
             "retired_labels": {"type": "list", "elements": "str", "default": []},
             "settings": {"type": "dict", "required": True},
             "timeout": {"type": "int", "default": 30},
+            "lock_timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
     )
     asked: dict[str, Any] = module.params
-    try:
-        account = pwd.getpwnam(asked["user"])
-        job = job_from_json(asked["verb"], asked, account.pw_dir)
-        launchd = launchctl.observe(account.pw_uid, account.pw_dir, job.labels)
-        found = companion_files.observe(account.pw_uid, account.pw_dir)
-    except (OSError, ValueError, KeyError) as problem:
-        module.fail_json(msg=f"Cannot judge the job {asked['label']}.{asked['verb']}: {problem}.")
-    steps = plan_job(found, launchd, job)
-    if steps and not module.check_mode:
+    with ExitStack() as stack:
         try:
-            act(steps, job, launchd, account, asked["timeout"])
-        except (OSError, ChangeFailed) as problem:
-            module.fail_json(msg=f"The job {job.own_label} is not as it should be: {problem}", steps=plain(steps))
+            account = pwd.getpwnam(asked["user"])
+            job = job_from_json(asked["verb"], asked, account.pw_dir)
+            if not module.check_mode:
+                stack.enter_context(one_at_a_time(Path(account.pw_dir), asked["lock_timeout"]))
+            launchd = launchctl.observe(account.pw_uid, account.pw_dir, job.labels)
+            launchd = replace(launchd, unfinished=change_record.find_record(account, job.own_label))
+            found = companion_files.observe(account.pw_uid, account.pw_dir)
+        except (OSError, ValueError, KeyError) as problem:
+            module.fail_json(msg=f"Cannot judge the job {asked['label']}.{asked['verb']}: {problem}.")
+        steps = plan_job(found, launchd, job)
+        if steps and not module.check_mode:
+            try:
+                act(steps, job, launchd, account, asked["timeout"])
+            except (OSError, ChangeFailed) as problem:
+                module.fail_json(msg=f"The job {job.own_label} is not as it should be: {problem}", steps=plain(steps))
     module.exit_json(changed=bool(steps), steps=plain(steps), diff=differences(steps))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -103,8 +103,10 @@ def definition(job: Job, home: str) -> dict[str, Any]:
         "StandardErrorPath": log,
         "StandardOutPath": log,
     }
-    # UserName counts in the system domain only (launchd.plist(5)).
-    return {**made, "UserName": job.user} if job.domain == "system" else made
+    if job.domain != "system":
+        return made
+    # UserName counts in the system domain only (launchd.plist(5)); whether such a job gets HOME is unsettled.
+    return {**made, "EnvironmentVariables": {"HOME": home}, "UserName": job.user}
 
 
 def wanted_service(job: Job, home: str) -> service.Wanted:
@@ -116,9 +118,11 @@ def plan_program(found: Found, domain: str, sha256: str) -> tuple[Step, ...]:
     """List the steps to the program and the folders that its jobs need."""
     place = folder(domain, found.home)
     owner = 0 if domain == "system" else found.uid
+    # With the program come its folders, which others may have made before it on the same run.
+    new = f"{place}/{PROGRAM}" not in found.entries
     steps = [
-        *_folder_steps(found, place, owner),
-        *_folder_steps(found, f"{found.home}/{LOGS}", found.uid),
+        *_folder_steps(found, place, owner, new=new),
+        *_folder_steps(found, f"{found.home}/{LOGS}", found.uid, new=new),
         *_file_steps("install", found, f"{place}/{PROGRAM}", owner, PROGRAM_MODE, sha256),
     ]
     other = f"{elsewhere(domain, found.home)}/{PROGRAM}"
@@ -158,10 +162,10 @@ def settings_path(domain: str, home: str, verb: str) -> str:
     return f"{folder(domain, home)}/{verb}.json"
 
 
-def _folder_steps(found: Found, path: str, owner: int) -> list[Step]:
+def _folder_steps(found: Found, path: str, owner: int, *, new: bool) -> list[Step]:
     entry = found.entries.get(path)
     if entry is None:
-        return [Step("create", path, "absent", "a folder")]
+        return [] if new else [Step("create", path, "absent", "a folder")]
     if entry.kind != "folder" or entry.uid != owner or entry.mode & 0o022:
         return [Step("protect", path, _shown(entry), f"a folder of {owner}, mode {FOLDER_MODE:04o}", "others could write there")]
     return []
@@ -277,4 +281,6 @@ def _judge_job(case: Case, concern: str, verb: str) -> Judged:
         if isinstance(part, Unknown):
             return Judged(unknown=part)
     found = found_from_json(seen)
-    return Judged(plan_job(found, service.found_from_json(launchd), job_from_json(verb, wanted, found.home)))
+    # What an earlier run left half done, and which version runs, is said of the service and not of its jobs.
+    seen_launchd = replace(service.found_from_json(launchd), unfinished="", running_version="", program_version="")
+    return Judged(plan_job(found, seen_launchd, job_from_json(verb, wanted, found.home)))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -71,17 +69,6 @@ def with_plist(home: str, labels: Iterable[str]) -> list[str]:
     return [label for label in labels if any(Path(place, f"{label}.plist").exists() for place in folders)]
 
 
-def make_folder(path: str, uid: int, gid: int, home: str) -> None:
-    """Make a folder and those above it; what lies in the home folder belongs to its user, whoever makes it."""
-    place = Path(path)
-    for one in [*reversed(place.parents), place]:
-        if not one.exists():
-            one.mkdir(mode=FOLDER_MODE)
-            inside = str(one).startswith(f"{home}/")
-            if os.getuid() == 0:
-                os.chown(one, uid if inside else 0, gid if inside else 0)
-
-
 def protect_folder(path: str, uid: int, gid: int) -> None:
     """Take a folder back from others; OSError for what is no folder."""
     if not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -91,24 +78,6 @@ def protect_folder(path: str, uid: int, gid: int) -> None:
     if status.st_uid != uid:
         os.chown(path, uid, gid, follow_symlinks=False)
     Path(path).chmod(FOLDER_MODE)
-
-
-def write_file(path: str, content: bytes, mode: int, uid: int, gid: int) -> None:
-    """Replace a file in one rename, so that launchd never starts half of it."""
-    handle, temporary = tempfile.mkstemp(prefix=".new.", dir=Path(path).parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), mode)
-            if os.getuid() != uid:
-                os.fchown(file.fileno(), uid, gid)
-        Path(temporary).replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def boot_out(target: str, timeout: float) -> None:

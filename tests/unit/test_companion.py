@@ -24,10 +24,12 @@ from ansible.module_utils.fleet.companion import (
     plan_program,
 )
 from ansible.module_utils.fleet.companion_settings import Logs, Residents, logs_from_text, residents_from_text, to_text
+from ansible.module_utils.fleet.definition import definition_problems
 from ansible.module_utils.fleet.plan import judge
 from ansible.module_utils.fleet.residents import Resident
 from ansible.module_utils.fleet.vocabulary import plain
 from ansible.module_utils.macos import companion_files
+from ansible.module_utils.macos.files import make_folder, replace_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,11 +216,10 @@ def test_what_is_not_allowed_is_named(verb, change, word):
 
 
 def test_a_bare_mac_gets_folders_program_settings_and_job():
-    assert lines(plan_program(NONE, "gui", SHA256)) == [
-        f"create {APPLICATION_SUPPORT}",
-        f"create {HOME}/Library/Logs/Ollama",
-        f"install {APPLICATION_SUPPORT}/ollama-fleet",
-    ]
+    # The folders come with the program.
+    assert lines(plan_program(NONE, "gui", SHA256)) == [f"install {APPLICATION_SUPPORT}/ollama-fleet"]
+    without_logs = {path: entry for path, entry in FOUND.entries.items() if not path.endswith("Logs/Ollama")}
+    assert lines(plan_program(replace(FOUND, entries=without_logs), "gui", SHA256)) == [f"create {HOME}/Library/Logs/Ollama"]
     assert lines(plan_job(NONE, EMPTY, job())) == [
         f"write {APPLICATION_SUPPORT}/residents.json",
         f"write {HOME}/Library/LaunchAgents/{LABEL}.residents.plist",
@@ -278,16 +279,15 @@ def test_program_settings_and_job_move_with_the_service():
     system = job(domain="system")
     file = FOUND.entries[f"{APPLICATION_SUPPORT}/ollama-fleet"]
     assert lines(plan_program(FOUND, "system", SHA256)) == [
-        f"create {SYSTEM}",
         f"install {SYSTEM}/ollama-fleet",
         f"remove {APPLICATION_SUPPORT}/ollama-fleet",
     ]
     assert lines(plan_job(FOUND, LAUNCHD, system)) == [
         f"write {SYSTEM}/residents.json",
         f"remove {APPLICATION_SUPPORT}/residents.json",
+        f"write /Library/LaunchDaemons/{LABEL}.residents.plist",
         f"bootout gui/{UID}/{LABEL}.residents",
         f"remove {HOME}/Library/LaunchAgents/{LABEL}.residents.plist",
-        f"write /Library/LaunchDaemons/{LABEL}.residents.plist",
         f"bootstrap system/{LABEL}.residents",
     ]
     assert companion.definition(system, HOME)["UserName"] == "felipe"
@@ -309,7 +309,7 @@ def test_every_definition_is_one_that_launchd_takes():
     for verb in ("residents", "logs"):
         for domain in ("gui", "system"):
             one = job(verb, domain=domain)
-            assert service.definition_problems(one.own_label, domain, companion.definition(one, HOME)) == ()
+            assert definition_problems(one.own_label, domain, companion.definition(one, HOME)) == ()
             assert companion.wanted_service(one, HOME).periodic
 
 
@@ -343,12 +343,12 @@ def test_settings_that_nobody_can_mean_are_named():
 def test_what_was_written_is_what_is_observed(tmp_path):
     uid, gid, home = os.getuid(), os.getgid(), str(tmp_path)
     place = companion.folder("gui", home)
-    companion_files.make_folder(place, uid, gid, home)
-    companion_files.make_folder(f"{home}/{companion.LOGS}", uid, gid, home)
+    make_folder(Path(place))
+    make_folder(Path(home, companion.LOGS))
     built = build(MODULE_UTILS)
-    companion_files.write_file(f"{place}/ollama-fleet", built.content, 0o755, uid, gid)
+    replace_file(Path(place, "ollama-fleet"), built.content, 0o755)
     one = replace(job_from_json("residents", jobs()["ollama_residents"], home))
-    companion_files.write_file(f"{place}/residents.json", to_text(one.settings).encode(), 0o644, uid, gid)
+    replace_file(Path(place, "residents.json"), to_text(one.settings).encode(), 0o644)
     found = companion_files.observe(uid, home)
     assert plan_program(found, "gui", built.sha256) == ()
     assert plan_job(found, service.Found(uid, home), one)[0].item.endswith(".plist")
@@ -364,7 +364,7 @@ def test_a_link_in_the_place_of_the_program_is_replaced_and_its_goal_left_alone(
     goal.write_text("mine")
     (tmp_path / "ollama-fleet").symlink_to(goal)
     assert companion_files.read(str(tmp_path / "ollama-fleet")).kind == "link"
-    companion_files.write_file(str(tmp_path / "ollama-fleet"), b"new", 0o755, os.getuid(), os.getgid())
+    replace_file(tmp_path / "ollama-fleet", b"new", 0o755)
     assert (goal.read_text(), (tmp_path / "ollama-fleet").is_symlink()) == ("mine", False)
 
 
