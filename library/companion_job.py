@@ -87,7 +87,6 @@ steps:
 
 import pwd
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +99,7 @@ if TYPE_CHECKING:
     from fleet.companion import SETTINGS_MODE, Job, job_from_json, plan_job, settings_path, wanted_service
     from fleet.service import Found as Launchd
     from fleet.vocabulary import Step, differences, plain
-    from macos import change_record, companion_files, launchctl
+    from macos import companion_files, launchctl
     from macos.files import replace_file
     from macos.launchd_change import Change, ChangeFailed
     from macos.one_at_a_time import one_at_a_time, to_the_end
@@ -109,7 +108,7 @@ else:
     from ansible.module_utils.fleet import companion_settings
     from ansible.module_utils.fleet.companion import SETTINGS_MODE, job_from_json, plan_job, settings_path, wanted_service
     from ansible.module_utils.fleet.vocabulary import differences, plain
-    from ansible.module_utils.macos import change_record, companion_files, launchctl
+    from ansible.module_utils.macos import companion_files, launchctl
     from ansible.module_utils.macos.files import replace_file
     from ansible.module_utils.macos.launchd_change import Change, ChangeFailed
     from ansible.module_utils.macos.one_at_a_time import one_at_a_time, to_the_end
@@ -167,7 +166,6 @@ def main() -> None:
             if not module.check_mode:
                 stack.enter_context(one_at_a_time(Path(account.pw_dir), asked["lock_timeout"]))
             launchd = launchctl.observe(account.pw_uid, account.pw_dir, job.labels)
-            launchd = replace(launchd, unfinished=change_record.find_record(account, job.own_label))
             found = companion_files.observe(account.pw_uid, account.pw_dir)
         except (OSError, ValueError, KeyError) as problem:
             module.fail_json(msg=f"Cannot judge the job {asked['label']}.{asked['verb']}: {problem}.")

@@ -142,7 +142,7 @@ if TYPE_CHECKING:
     from fleet.service import Found, Wanted
     from fleet.service_findings import findings
     from fleet.vocabulary import Step, differences, plain
-    from macos import change_record, launchctl
+    from macos import launchctl
     from macos.launchd_change import Change, ChangeFailed, Outcome
     from macos.ollama_api import Api, ApiError, read_store
     from macos.one_at_a_time import one_at_a_time, to_the_end
@@ -154,7 +154,7 @@ else:
     from ansible.module_utils.fleet.plan import service_steps, wanted_service
     from ansible.module_utils.fleet.service_findings import findings
     from ansible.module_utils.fleet.vocabulary import differences, plain
-    from ansible.module_utils.macos import change_record, launchctl
+    from ansible.module_utils.macos import launchctl
     from ansible.module_utils.macos.launchd_change import Change, ChangeFailed, Outcome
     from ansible.module_utils.macos.ollama_api import Api, ApiError, read_store
     from ansible.module_utils.macos.one_at_a_time import one_at_a_time, to_the_end
@@ -165,7 +165,6 @@ def gather(account: pwd.struct_passwd, wanted: Wanted, asked: Mapping[str, Any])
     """Read what launchd and its folders hold of the labels in question, and which version runs."""
     labels = {wanted.label, *wanted.retired, *wanted.muted}
     found = launchctl.observe(account.pw_uid, account.pw_dir, labels)
-    found = replace(found, unfinished=change_record.find_record(account, wanted.label))
     if not asked["url"]:
         return found
     try:

@@ -92,7 +92,6 @@ mac:
 import os
 import pwd
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,14 +101,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleet.models import Installed
-    from fleet.service import Found
     from fleet.vocabulary import Unknown, plain
-    from macos import change_record, companion_files, launchctl, system
+    from macos import companion_files, launchctl, system
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import change_record, companion_files, launchctl, system
+    from ansible.module_utils.macos import companion_files, launchctl, system
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
 
@@ -120,12 +118,6 @@ def probe(read: Callable[[], Any]) -> Any:
         return plain(read())
     except Exception as problem:  # whatever one part does, the others must come back
         return plain(Unknown(f"{type(problem).__name__}: {problem}"))
-
-
-def observe_launchd(account: pwd.struct_passwd, labels: list[str], service: str) -> Found:
-    """Read launchd, and whether a change of the service was cut short."""
-    found = launchctl.observe(account.pw_uid, account.pw_dir, labels)
-    return replace(found, unfinished=change_record.find_record(account, service) if service else "")
 
 
 def observe_models(parameters: dict[str, Any], home: str) -> dict[str, Any]:
@@ -198,10 +190,8 @@ def main() -> None:
     home = pwd.getpwuid(uid).pw_dir
     parts: dict[str, Callable[[], Any]] = {
         "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
-        "launchd": lambda: observe_launchd(
-            pwd.getpwuid(uid),
-            [*wanted["labels"], *companion_files.with_plist(home, wanted["labels_on_disk"])],
-            wanted["service"],
+        "launchd": lambda: launchctl.observe(
+            uid, home, [*wanted["labels"], *companion_files.with_plist(home, wanted["labels_on_disk"])]
         ),
         "companion": lambda: companion_files.observe(uid, home),
         "surroundings": lambda: read_surroundings(home),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -281,6 +281,4 @@ def _judge_job(case: Case, concern: str, verb: str) -> Judged:
         if isinstance(part, Unknown):
             return Judged(unknown=part)
     found = found_from_json(seen)
-    # What an earlier run left half done, and which version runs, is said of the service and not of its jobs.
-    seen_launchd = replace(service.found_from_json(launchd), unfinished="", running_version="", program_version="")
-    return Judged(plan_job(found, seen_launchd, job_from_json(verb, wanted, found.home)))
+    return Judged(plan_job(found, service.found_from_json(launchd), job_from_json(verb, wanted, found.home)))

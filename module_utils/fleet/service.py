@@ -65,8 +65,8 @@ class Wanted:
 class Found:
     """What launchd holds and what lies on disk, for the labels in question, in every domain.
 
-    `unfinished` is the path of the record that a change left when it was cut short, "" when none was. `running_version` is what
-    the server says it is, `program_version` the version of the keg its program lies in; "" where either is not known.
+    `unfinished` are the labels whose last change was cut short, as the records that it left tell. `running_version` is what the
+    server says it is, `program_version` the version of the keg its program lies in; "" where either is not known.
     """
 
     uid: int
@@ -75,7 +75,7 @@ class Found:
     jobs: tuple[Job, ...] = ()
     disabled: tuple[tuple[str, frozenset[str]], ...] = ()
     gui_session: bool | Unknown = True
-    unfinished: str = ""
+    unfinished: frozenset[str] = frozenset()
     running_version: str = ""
     program_version: str = ""
 
@@ -126,8 +126,10 @@ def live_differences(job: Job, definition: Mapping[str, Any], path: str) -> dict
     seconds_of = {
         "ThrottleInterval": job.minimum_runtime,
         "ExitTimeOut": job.exit_timeout,
-        "StartInterval": job.run_interval,
     }
+    if job.run_interval is not None:
+        # Not every release was seen to print it.
+        seconds_of["StartInterval"] = job.run_interval
     for key, seconds in seconds_of.items():
         if key in definition:
             compare(key, seconds, definition[key])
@@ -209,7 +211,7 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
     steps += _rivals(found, wanted, domain, path)
     step = _job_step(found, wanted, target, changed)
     steps += [step] if step else []
-    if found.unfinished and not restarts(steps):
+    if wanted.label in found.unfinished and not restarts(steps):
         steps.append(
             Step("finish", target, "a change that was cut short", "proved to work", "the change before this one did not end")
         )
@@ -337,7 +339,7 @@ def found_from_json(data: Mapping[str, Any]) -> Found:
         jobs=tuple(job_from_json(job) for job in data["jobs"]),
         disabled=tuple((domain, frozenset(labels)) for domain, labels in data["disabled"]),
         gui_session=session if isinstance(session, bool) else Unknown(session["unknown"]),
-        unfinished=data.get("unfinished", ""),
+        unfinished=frozenset(data.get("unfinished", ())),
         running_version=data.get("running_version", ""),
         program_version=data.get("program_version", ""),
     )

@@ -66,11 +66,10 @@ def record_path(account: pwd.struct_passwd, label: str) -> Path:
     return root / "Application Support" / "ollama-fleet" / "changes" / f"{label}.json"
 
 
-def find_record(account: pwd.struct_passwd, label: str) -> str:
-    """Return the path of the record that a cut change of this label left, "" when there is none."""
-    places = [Path("/Library"), Path(account.pw_dir, "Library")]
-    paths = [place / "Application Support" / "ollama-fleet" / "changes" / f"{label}.json" for place in places]
-    return next((str(path) for path in paths if path.exists()), "")
+def find_records(home: str, labels: Iterable[str]) -> frozenset[str]:
+    """Return the labels whose change was cut short: their records are still there, the user's or root's."""
+    places = [Path(place, "Application Support", "ollama-fleet", "changes") for place in ("/Library", f"{home}/Library")]
+    return frozenset(label for label in labels if any(Path(place, f"{label}.json").exists() for place in places))
 
 
 def take(found: Found, steps: Iterable[Step], path: Path) -> Record:

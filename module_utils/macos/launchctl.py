@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError
 
+from .change_record import find_records
 from .commands import Answer, run
 
 if TYPE_CHECKING:
@@ -124,4 +125,5 @@ def observe(uid: int, home: str, labels: Iterable[str]) -> Found:
             jobs=tuple(job for job in (future.result() for future in jobs) if job is not None),
             disabled=tuple((domain, future.result() & wanted) for domain, future in disabled),
             gui_session=session.result(),
+            unfinished=find_records(home, wanted),
         )

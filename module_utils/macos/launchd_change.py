@@ -130,7 +130,7 @@ class Change:
         if not self._interfered:
             change_record.put_back(record)
             undone = self._undo()
-            if not self.found.unfinished:
+            if self.wanted.label not in self.found.unfinished:
                 change_record.forget(self.record_path)
             alone = ", the old service was left alone" if record.jobs else ""
             return ChangeFailed(f"{_sentence(problem)} {undone}Nothing was changed{alone}.")

@@ -191,7 +191,7 @@ def found_on(mac):
         launchctl.File(str(path), path.stem, launchctl.read_definition(path), path.stat().st_mode & 0o7777, path.stat().st_uid)
         for path in sorted((mac.home / "Library" / "LaunchAgents").glob("*.plist"))
     )
-    unfinished = str(record_of(mac)) if record_of(mac).exists() else ""
+    unfinished = frozenset({LABEL} if record_of(mac).exists() else ())
     return Found(UID, str(mac.home), files, tuple(mac.jobs.values()), ((GUI, frozenset()),), unfinished=unfinished)
 
 

@@ -174,12 +174,14 @@ def with_jobs(*jobs, files=CONVERGED.files):
         pytest.param(replace(CONVERGED, running_version="0.32.15", program_version="0.32.15"), [], id="the same version"),
         pytest.param(replace(CONVERGED, running_version="", program_version="0.32.15"), [], id="what runs is not known"),
         pytest.param(replace(CONVERGED, running_version="0.32.15", program_version=""), [], id="a program outside the Cellar"),
-        pytest.param(replace(CONVERGED, unfinished="/x"), [("finish", TARGET)], id="a change that was cut short"),
+        pytest.param(replace(CONVERGED, unfinished=frozenset({LABEL})), [("finish", TARGET)], id="a change that was cut short"),
         pytest.param(
-            replace(BARE, unfinished="/x"), [("write", PATH), ("bootstrap", TARGET)], id="cut short, and the plan goes on anyway"
+            replace(BARE, unfinished=frozenset({LABEL})),
+            [("write", PATH), ("bootstrap", TARGET)],
+            id="cut short, and the plan goes on anyway",
         ),
         pytest.param(
-            replace(CONVERGED, unfinished="/x", files=()),
+            replace(CONVERGED, unfinished=frozenset({LABEL}), files=()),
             [("write", PATH), ("finish", TARGET)],
             id="cut short, and the file alone is missing",
         ),
@@ -232,7 +234,7 @@ def test_the_environment_of_a_service_that_goes_is_written_down_in_its_step():
     ("found", "steps"),
     [
         (CONVERGED, [("reload", TARGET)]),
-        (replace(CONVERGED, unfinished="/x"), [("reload", TARGET)]),
+        (replace(CONVERGED, unfinished=frozenset({LABEL})), [("reload", TARGET)]),
         (BARE, [("write", PATH), ("bootstrap", TARGET)]),
     ],
     ids=["healthy", "after a cut", "starts anyway"],
@@ -355,7 +357,7 @@ class SimulatedMac:
         )
 
     def _finish(self, _target: str) -> None:
-        self.found = replace(self.found, unfinished="")
+        self.found = replace(self.found, unfinished=frozenset())
 
     def starts_at_boot(self) -> bool:
         """Tell whether a file lies in launchd's folders that would start a server, whatever else happens."""
@@ -372,7 +374,7 @@ class SimulatedMac:
             if sound and file.definition and file.definition.get("RunAtLoad") and not self.found.is_disabled(domain, file.label):
                 content = {**file.definition, "Label": file.label}
                 jobs.setdefault((domain, file.label), job_of(content, domain, file.path))
-        self.found = replace(self.found, jobs=tuple(jobs.values()), unfinished="/record")
+        self.found = replace(self.found, jobs=tuple(jobs.values()), unfinished=frozenset({LABEL}))
 
     def _kickstart(self, target: str) -> None:
         (job,) = (job for job in self.found.jobs if job.target == target)
@@ -456,7 +458,7 @@ def test_a_power_cut_between_any_two_steps_loses_nothing(found, wanted, data):
     mac.power_cut()
     for step in plan(mac.found, wanted):
         mac.apply(step)
-    assert plan(replace(mac.found, unfinished=""), wanted) == ()
+    assert plan(replace(mac.found, unfinished=frozenset()), wanted) == ()
     assert [job.target for job in mac.found.jobs] == [f"{wanted.target_domain(UID)}/{LABEL}"]
     assert [file.path for file in mac.found.files] == [wanted.path(HOME)]
 
