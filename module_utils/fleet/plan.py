@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service
+from . import application_firewall, homebrew, models, service, versions
 from .case import Case, Judged
 from .vocabulary import Finding, Unknown, plain
 
@@ -31,11 +31,36 @@ def wanted_service(desired: Mapping[str, Any]) -> service.Wanted:
 
 
 def judge_homebrew(case: Case) -> Judged:
-    """Judge the formula by Homebrew's own links."""
+    """Judge by Homebrew's own links whether the formula is there at all."""
     keg = case.part("homebrew")
     if isinstance(keg, Unknown):
         return Judged(unknown=keg)
-    return Judged(homebrew.plan(homebrew.keg_from_json(keg), case.desired["homebrew"]["formula"]))
+    steps = homebrew.plan(homebrew.keg_from_json(keg), homebrew.wanted_from_json(case.desired["homebrew"]), available(case))
+    return Judged(tuple(step for step in steps if step.action in homebrew.INSTALLS))
+
+
+def available(case: Case) -> str | Unknown:
+    """Return the version that Homebrew would install; it is asked only where the answer decides something."""
+    answer = case.part("available")
+    return answer if isinstance(answer, Unknown) else str(answer)
+
+
+def judge_version(case: Case) -> Judged:
+    """Judge which version is linked, pinned and running, and whether it may."""
+    keg, launchd, server = case.part("homebrew"), case.part("launchd"), case.part("server")
+    if isinstance(keg, Unknown) or isinstance(launchd, Unknown):
+        return Judged(unknown=keg if isinstance(keg, Unknown) else launchd)
+    found, wanted = homebrew.keg_from_json(keg), homebrew.wanted_from_json(case.desired["homebrew"])
+    knowledge = versions.knowledge_from_json(case.desired["homebrew"]["versions"])
+    steps = homebrew.plan(found, wanted, available(case))
+    services, own = service.found_from_json(launchd), wanted_service(case.desired["ollama_service"])
+    job = services.job(own.target_domain(services.uid), own.label)
+    running = None if isinstance(server, Unknown) else server["version"]
+    steps = homebrew.restart(found, steps, job.target if job else "", running)
+    return Judged(
+        tuple(step for step in steps if step.action not in homebrew.INSTALLS),
+        homebrew.findings(case.host, found, wanted, available(case), knowledge),
+    )
 
 
 def judge_service(case: Case) -> Judged:
@@ -64,7 +89,8 @@ def judge_firewall(case: Case) -> Judged:
         for path in case.desired["firewall"]["programs"]
     ]
     found = application_firewall.firewall_from_json(firewall)
-    late = Unknown("the program's path is known only when the formula is installed") if case.steps("homebrew") else None
+    moves = case.steps("homebrew") or any(step.action in homebrew.SWITCHES for step in case.steps("ollama_version"))
+    late = Unknown("the program's path is known only when the formula is installed") if moves else None
     return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
 
 
@@ -75,7 +101,7 @@ def judge_models(case: Case) -> Judged:
         return Judged(unknown=store)
     wanted = case.desired["ollama_models"]
     found = models.found_from_json(store)
-    if service.restarts(case.steps("ollama_service")):
+    if service.restarts((*case.steps("ollama_version"), *case.steps("ollama_service"))):
         found = models.after_restart(found)
     steps = models.plan(
         found, models.wanted_from_json(wanted["installed"], wanted["removed"], wanted["unlisted"], wanted["policy"])
@@ -93,6 +119,7 @@ def judge_models(case: Case) -> Judged:
 
 JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "homebrew": judge_homebrew,
+    "ollama_version": judge_version,
     "ollama_service": judge_service,
     "firewall": judge_firewall,
     "ollama_models": judge_models,
@@ -113,6 +140,7 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
     for concern, judge_concern in JUDGES.items():
         judged[concern] = judge_concern(Case(host, desired, observed, judged))
     acting = [concern for concern in CONCERNS if judged[concern].steps]
+    starts = (*judged["ollama_version"].steps, *judged["ollama_service"].steps)
     unknown = {concern: one.unknown.reason for concern, one in judged.items() if one.unknown is not None}
     return {
         "steps": {concern: plain(judged[concern].steps) for concern in acting},
@@ -120,6 +148,6 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         "unknown": unknown,
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
-        "restarts": service.restarts(judged["ollama_service"].steps),
-        "needs_root": service.needs_root(judged["ollama_service"].steps),
+        "restarts": service.restarts(starts),
+        "needs_root": service.needs_root(starts),
     }

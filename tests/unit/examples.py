@@ -89,7 +89,7 @@ BARE = replace(CONVERGED, files=(), jobs=())
 def desired(**models: Any) -> dict[str, Any]:
     """Return what the inventory wants, in the shape that the plan reads."""
     return {
-        "homebrew": {"formula": "ollama"},
+        "homebrew": {"formula": "ollama", "policy": "present", "version": "", "keep_old": True, "versions": {"bad": []}},
         "ollama_service": {
             "label": LABEL,
             "domain": "gui",
@@ -120,6 +120,7 @@ def observed(**parts: Any) -> dict[str, Any]:
     file = {"path": PATH, "label": LABEL, "definition": definition(), "mode": 0o644, "uid": UID, "symlink": False}
     everything: dict[str, Any] = {
         "homebrew": {"brew": True, "installed": ["0.32.15"], "linked": "0.32.15", "program": KEG_PROGRAM, "pinned": False},
+        "available": {"unknown": "not asked"},
         "launchd": {
             "uid": UID, "home": HOME, "files": [file], "jobs": [job],
             "disabled": [[f"gui/{UID}", []], [f"user/{UID}", []], ["system", []]], "gui_session": True,

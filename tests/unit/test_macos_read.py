@@ -245,7 +245,10 @@ def test_a_pin_is_seen(prefix):
     pins = prefix / "var" / "homebrew" / "pinned"
     pins.mkdir(parents=True)
     (pins / "ollama").symlink_to("../../../Cellar/ollama/0.32.15")
-    assert keg_of(prefix).pinned is True
+    assert (keg_of(prefix).pinned, keg_of(prefix).pin) == (True, "0.32.15")
+    (pins / "ollama").unlink()
+    (pins / "ollama").symlink_to("../../../Cellar/ollama/9.9.9")
+    assert (keg_of(prefix).pinned, keg_of(prefix).pin) == (True, "")
 
 
 def test_nothing_at_all_is_nothing(tmp_path):
@@ -253,9 +256,12 @@ def test_nothing_at_all_is_nothing(tmp_path):
     assert (keg.brew, keg.installed, keg.linked, keg.program, keg.pinned) == (False, (), "", "", False)
 
 
-def test_versions_are_ordered_by_their_numbers():
-    ordered = ["0.9.9", "0.32.3", "0.32.15", "0.32.15_1", "0.33.0", "10.0"]
-    assert sorted(sorted(ordered), key=system.version_key) == ordered
+def test_a_keg_that_was_taken_back_says_why(prefix):
+    (prefix / "Cellar/ollama/0.32.3" / system.REFUSED).write_text("every load ended with 500\n")
+    (prefix / "Cellar/ollama/.DS_Store").write_text("")
+    keg = keg_of(prefix)
+    assert keg.refused == (("0.32.3", "every load ended with 500"),)
+    assert keg.installed == ("0.9.9", "0.32.3", "0.32.15")
 
 
 @pytest.mark.parametrize(
