@@ -87,8 +87,8 @@ def plan(found: Keg, wanted: Wanted, available: str | Unknown = NOT_ASKED) -> tu
     """
     formula, goal = wanted.formula, target(found, wanted, available)
     if not found.installed:
-        steps = [Step("install", formula, "absent", "present")]
-        return tuple(steps + _pin(found, wanted, goal)) if goal or wanted.policy != "pinned" else ()
+        install = Step("install", formula, "absent", "present")
+        return (install, *_pin(found, wanted, goal)) if goal or wanted.policy != "pinned" else ()
     if not goal:
         return ()
     steps: list[Step] = []
