@@ -73,6 +73,18 @@ def judge_service(case: Case) -> Judged:
     return Judged(service.plan(found, wanted), service.findings(case.host, found, wanted))
 
 
+def later_paths(case: Case) -> dict[str, str]:
+    """Return where programs of the formula will lead once another version of it is linked; nothing when none will be."""
+    keg = case.part("homebrew")
+    switch = next((step for step in case.steps("ollama_version") if step.action in homebrew.SWITCHES), None)
+    if switch is None or isinstance(keg, Unknown) or not keg["linked"]:
+        return {}
+    rack = f"/Cellar/{case.desired['homebrew']['formula']}/"
+    here, there = f"{rack}{keg['linked']}/", f"{rack}{switch.wanted}/"
+    resolved = {case.desired["ollama_service"]["program"]: keg["program"], **(case.observed.get("programs") or {})}
+    return {program: path.replace(here, there) for program, path in resolved.items() if here in path}
+
+
 def judge_firewall(case: Case) -> Judged:
     """Judge the application firewall's rules by the paths behind all links."""
     if not case.desired["firewall"]["managed"]:
@@ -83,14 +95,13 @@ def judge_firewall(case: Case) -> Judged:
     if isinstance(keg, Unknown):
         return Judged(unknown=Unknown("the program's path is known only when the formula is installed"))
     program = homebrew.keg_from_json(keg).program
-    resolved = case.observed.get("programs") or {}
+    resolved = {**(case.observed.get("programs") or {}), **later_paths(case)}
     programs = [
         resolved.get(path) or (program if path == case.desired["ollama_service"]["program"] else "") or path
         for path in case.desired["firewall"]["programs"]
     ]
     found = application_firewall.firewall_from_json(firewall)
-    moves = case.steps("homebrew") or any(step.action in homebrew.SWITCHES for step in case.steps("ollama_version"))
-    late = Unknown("the program's path is known only when the formula is installed") if moves else None
+    late = Unknown("the program's path is known only when the formula is installed") if case.steps("homebrew") else None
     return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
 
 
@@ -133,13 +144,15 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
     """Return the plan as plain data.
 
     `steps` maps each concern that has some to its steps, `unknown` each concern that could not be read to the reason. `concerns`
-    are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `restarts`
-    tells that the server will start anew and so lose what is loaded. `needs_root` tells that a service step needs it.
+    are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `paths` is
+    where programs will lead after a change of version. `restarts` tells that the server will start anew and so lose what is
+    loaded. `needs_root` tells that a service step needs it.
     """
     judged: dict[str, Judged] = {}
     for concern, judge_concern in JUDGES.items():
         judged[concern] = judge_concern(Case(host, desired, observed, judged))
     acting = [concern for concern in CONCERNS if judged[concern].steps]
+    whole = Case(host, desired, observed, judged)
     starts = (*judged["ollama_version"].steps, *judged["ollama_service"].steps)
     unknown = {concern: one.unknown.reason for concern, one in judged.items() if one.unknown is not None}
     return {
@@ -148,6 +161,7 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         "unknown": unknown,
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
+        "paths": later_paths(whole),
         "restarts": service.restarts(starts),
         "needs_root": service.needs_root(starts),
     }

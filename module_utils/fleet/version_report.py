@@ -26,7 +26,7 @@ class Row:
     def of(cls, host: str, observed: Mapping[str, Any] | None, change: Mapping[str, Any] | None) -> Row:
         """Make a row of what was observed before the change and what the change returned, if there was one."""
         if observed is None:
-            return cls(host, note="did not answer")
+            return cls(host, note="not looked at")
         keg, server = observed.get("homebrew", {}), observed.get("server", {})
         installed = _text(keg, "linked")
         row = cls(host, installed, _text(server, "version"), _available(observed.get("available")), installed)

@@ -98,7 +98,9 @@ class Formula:
             conflicts = self._link(keg)
             if not conflicts:
                 self._point(self.record, keg)
-            elif self.was_linked:
+                return
+            self.record.unlink(missing_ok=True)
+            if self.was_linked:
                 message = f"{self.name} {version} cannot be linked: {conflicts[0]} belongs to somebody else"
                 raise HomebrewFailed(message)
 

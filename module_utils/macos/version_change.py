@@ -23,6 +23,9 @@ else:
     from ansible.module_utils.fleet.vocabulary import Step
 
 
+CAUSE_CHARACTERS = 400
+
+
 class VersionFailed(Exception):
     """The new version did not prove itself; the sentence says what runs now."""
 
@@ -68,12 +71,18 @@ def carry_out(steps: Sequence[Step], formula: Formula, running: Service) -> tupl
             else:
                 formula.do(step)
         except (HomebrewFailed, ChangeFailed, ApiError, OSError) as problem:
-            raise VersionFailed(_take_back(step, str(problem).rstrip("."), formula, running)) from problem
+            raise VersionFailed(_take_back(step, _short(str(problem)), formula, running)) from problem
     if turning:
         formula.mark(formula.linked, "")
     for step in steps[len(until_proved) :]:
         formula.do(step)
     return gap, speaker
+
+
+def _short(cause: str) -> str:
+    """Return a cause as one line; Ollama names every place where it looked for its runner."""
+    line = " ".join(cause.split()).rstrip(".")
+    return line if len(line) <= CAUSE_CHARACTERS else f"{line[:CAUSE_CHARACTERS]} ..."
 
 
 def _take_back(step: Step, cause: str, formula: Formula, running: Service) -> str:

@@ -35,6 +35,7 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
         "unknown": {},
         "concerns": [],
         "all": list(CONCERNS),
+        "paths": {},
         "restarts": False,
         "needs_root": False,
     }
@@ -256,8 +257,6 @@ def test_the_version_is_planned_with_its_restart(formula, seen, steps):
     if f"reload {TARGET}" in steps:
         assert plan["restarts"] is True
         assert steps_of(plan)["ollama_models"] == ["load qwen3:8b"]
-    if {"upgrade ollama", "relink ollama"} & set(steps):
-        assert "firewall" in plan["concerns"]
 
 
 @pytest.mark.parametrize(
@@ -281,3 +280,12 @@ def test_an_upgrade_away_from_a_refused_version_is_not_refused():
     seen["available"] = "0.30.2"
     (finding,) = judge("mac-mini", wanting(policy="latest"), seen)["findings"]
     assert (finding["severity"], finding["item"]) == ("error", "Ollama 0.30.2")
+
+
+def test_the_firewall_follows_the_version_in_the_same_plan():
+    old = KEG_PROGRAM.replace("0.32.15", "0.32.3")
+    kegs = {**KEGS, "program": old}
+    seen = observed(homebrew=kegs, available="0.32.15", programs={PROGRAM: old}, firewall={"state": 1, "rules": {old: "allow"}})
+    plan = judge("mac-mini", wanting(policy="latest"), seen)
+    assert steps_of(plan)["firewall"] == [f"remove {old}", f"allow {KEG_PROGRAM}"]
+    assert plan["paths"] == {PROGRAM: KEG_PROGRAM}

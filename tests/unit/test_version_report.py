@@ -17,7 +17,7 @@ CHANGE = {
 @pytest.mark.parametrize(
     ("seen", "change", "words"),
     [
-        (None, None, ["?", "did not answer"]),
+        (None, None, ["?", "not looked at"]),
         (observed(), None, ["0.32.15", "0.32.15", "not asked", "0.32.15"]),
         (observed(available="0.33.0"), None, ["0.32.15", "0.32.15", "0.33.0", "0.32.15"]),
         (observed(available={"unknown": "curl"}), None, ["no answer"]),
