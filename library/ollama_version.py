@@ -67,6 +67,11 @@ options:
     type: list
     elements: str
     default: []
+  muted_labels:
+    description: Labels whose job is booted out and disabled, and whose files are left alone.
+    type: list
+    elements: str
+    default: []
   user:
     description: To whom Homebrew and the C(gui) domain belong; needed when the module runs as root.
     type: str
@@ -78,11 +83,15 @@ options:
     description: The port that the service must hold itself.
     type: int
     default: 11434
-  models:
-    description: The models of this Mac as in M(ollama_models); the residents among them are loaded and asked for a sentence.
+  residents:
+    description: Models that must be in memory again, each with a sentence completed. Without any the smallest model speaks.
     type: list
-    elements: dict
+    elements: str
     default: []
+  models_path:
+    description: The store of models, read while the server is not up. Empty for C(~/.ollama/models).
+    type: str
+    default: ""
   timeout:
     description: Seconds that a start may take until the first answer.
     type: int
@@ -95,6 +104,10 @@ options:
     description: Seconds that C(brew) may take to say which version it has.
     type: int
     default: 60
+  lock_timeout:
+    description: Seconds to wait for another run on the same Mac.
+    type: int
+    default: 900
 """
 
 EXAMPLES = r"""
@@ -103,7 +116,7 @@ EXAMPLES = r"""
     policy: latest
     label: com.user.ollama
     plist: "{{ lookup('ansible.builtin.template', 'service.plist.j2') }}"
-    models: "{{ ollama_models_installed }}"
+    residents: [qwen3:8b]
 """
 
 RETURN = r"""
@@ -113,7 +126,11 @@ steps:
   type: list
   elements: dict
 gap_seconds:
-  description: How long nothing answered on the port, None when nothing was interrupted.
+  description: How long nobody held the port, None when nothing was interrupted.
+  returned: always
+  type: float
+drain_seconds:
+  description: How long the old process took to end, None when none did.
   returned: always
   type: float
 proved_by:
@@ -129,6 +146,9 @@ versions:
 
 import os
 import pwd
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -136,35 +156,93 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleet import homebrew, models, versions
-    from fleet.plan import wanted_service
-    from fleet.vocabulary import Step, Unknown, differences, plain
-    from macos import launchctl, system
+    from fleet import homebrew, models, service, versions
+    from fleet.plan import VersionSteps, version_steps, wanted_service
+    from fleet.service_findings import findings
+    from fleet.vocabulary import Unknown, differences, plain
+    from macos import change_record, launchctl, system
     from macos.brew import Brew
-    from macos.homebrew_change import Formula, HomebrewFailed
-    from macos.ollama_api import Api, ApiError
-    from macos.version_change import Service, VersionFailed, carry_out
+    from macos.homebrew_change import Formula
+    from macos.launchd_change import Change
+    from macos.ollama_api import Api, ApiError, read_store
+    from macos.one_at_a_time import one_at_a_time, to_the_end
+    from macos.proof import VersionGate
+    from macos.version_change import VersionFailed, carry_out
 else:
     from ansible.module_utils.fleet import homebrew, models, versions
-    from ansible.module_utils.fleet.plan import wanted_service
+    from ansible.module_utils.fleet.plan import version_steps, wanted_service
+    from ansible.module_utils.fleet.service_findings import findings
     from ansible.module_utils.fleet.vocabulary import Unknown, differences, plain
-    from ansible.module_utils.macos import launchctl, system
+    from ansible.module_utils.macos import change_record, launchctl, system
     from ansible.module_utils.macos.brew import Brew
-    from ansible.module_utils.macos.homebrew_change import Formula, HomebrewFailed
-    from ansible.module_utils.macos.ollama_api import Api, ApiError
-    from ansible.module_utils.macos.version_change import Service, VersionFailed, carry_out
+    from ansible.module_utils.macos.homebrew_change import Formula
+    from ansible.module_utils.macos.launchd_change import Change
+    from ansible.module_utils.macos.ollama_api import Api, ApiError, read_store
+    from ansible.module_utils.macos.one_at_a_time import one_at_a_time, to_the_end
+    from ansible.module_utils.macos.proof import VersionGate
+    from ansible.module_utils.macos.version_change import VersionFailed, carry_out
 
 
-def running_version(api: Api) -> str | None:
-    """Return the version of the server that answers, None when none does."""
+@dataclass(frozen=True)
+class Seen:
+    """What a Mac has of the formula, of the service that runs from it, and of models; and what Homebrew would install."""
+
+    keg: homebrew.Keg
+    available: str | Unknown
+    services: service.Found
+    models: models.Found
+    running: str
+
+
+def gather(account: pwd.struct_passwd, wanted: homebrew.Wanted, own: service.Wanted, asked: Mapping[str, Any]) -> Seen:
+    """Read it all; `brew` is asked where its answer decides something."""
+    keg = system.read_keg(asked["prefix"], asked["formula"], own.definition["ProgramArguments"][0])
+    available: str | Unknown = homebrew.NOT_ASKED
+    if keg.brew and homebrew.must_ask(keg, wanted):
+        available = Brew(asked["prefix"], account).available(asked["formula"], keg.installed, asked["ask_timeout"])
+    services = launchctl.observe(account.pw_uid, account.pw_dir, {own.label, *own.retired, *own.muted})
+    services = replace(services, unfinished=change_record.find_record(account, own.label))
+    api = Api(asked["url"])
     try:
-        return api.version()
+        running, installed = api.version(), api.installed()
     except ApiError:
-        return None
+        running, installed = "", read_store(Path(asked["models_path"] or f"{account.pw_dir}/.ollama/models"))
+    services = replace(services, running_version=running, program_version=homebrew.cellar_version(keg.program))
+    return Seen(keg, available, services, models.Found(installed), running)
+
+
+def refuse(module: AnsibleModule, seen: Seen, wanted: homebrew.Wanted, own: service.Wanted, steps: VersionSteps) -> None:
+    """End with one sentence before anything is touched when the version must not run or cannot be had."""
+    known = versions.knowledge_from_json(module.params["versions"])
+    told = (
+        *homebrew.findings("this Mac", seen.keg, wanted, seen.available, known),
+        *(findings("this Mac", seen.services, own) if steps.restart else ()),
+    )
+    for finding in told:
+        if finding.severity == "error":
+            module.fail_json(msg=f"{finding.sentence()} Nothing was changed.")
+
+
+def apply(
+    steps: VersionSteps, seen: Seen, own: service.Wanted, account: pwd.struct_passwd, asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Carry the steps out; VersionFailed when the version is not there or did not prove itself."""
+    goal = next((step.wanted for step in steps.before if step.action in homebrew.SWITCHES), "")
+    back = homebrew.way_back(seen.keg, seen.running, goal)
+    formula = Formula(Brew(asked["prefix"], account), asked["formula"], seen.keg, back)
+    gate = VersionGate(asked["url"], asked["port"], asked["load_timeout"])
+    with to_the_end():
+        outcome = carry_out(
+            steps,
+            formula,
+            gate,
+            lambda undo: Change(seen.services, own, account, gate, asked["timeout"], undo),
+        )
+    return {**plain(outcome), "proved_by": gate.speaker, "now": formula.linked}
 
 
 def main() -> None:
-    """Observe, decide, act, report."""
+    """Gather, plan, apply, report."""
     module = AnsibleModule(
         argument_spec={
             "prefix": {"type": "path", "default": "/opt/homebrew"},
@@ -177,63 +255,47 @@ def main() -> None:
             "domain": {"type": "str", "default": "gui", "choices": ["gui", "user", "system"]},
             "plist": {"type": "str", "required": True},
             "retired_labels": {"type": "list", "elements": "str", "default": []},
+            "muted_labels": {"type": "list", "elements": "str", "default": []},
             "user": {"type": "str"},
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
             "port": {"type": "int", "default": 11434},
-            "models": {"type": "list", "elements": "dict", "default": []},
+            "residents": {"type": "list", "elements": "str", "default": []},
+            "models_path": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 60},
             "load_timeout": {"type": "int", "default": 600},
             "ask_timeout": {"type": "int", "default": 60},
+            "lock_timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
     )
     asked: Mapping[str, Any] = module.params
-    try:
-        account = pwd.getpwnam(asked["user"]) if asked["user"] else pwd.getpwuid(os.getuid())
-        wanted = homebrew.wanted_from_json(asked)
-        own = wanted_service(asked)
-        brew = Brew(asked["prefix"], account)
-        found = system.read_keg(asked["prefix"], asked["formula"], own.definition["ProgramArguments"][0])
-        services = launchctl.observe(account.pw_uid, account.pw_dir, {own.label, *own.retired})
-        known = versions.knowledge_from_json(asked["versions"])
-        residents = models.wanted_from_json(asked["models"], (), "keep", "present")
-    except (OSError, ValueError, KeyError) as problem:
-        module.fail_json(msg=f"Cannot read what runs {asked['formula']}: {problem}.")
-    available: str | Unknown = homebrew.NOT_ASKED
-    if found.brew and homebrew.must_ask(found, wanted):
-        available = brew.available(asked["formula"], found.installed, asked["ask_timeout"])
-    running = running_version(Api(asked["url"]))
-    job = services.job(own.target_domain(services.uid), own.label)
-    steps = homebrew.restart(found, homebrew.plan(found, wanted, available), job.target if job else "", running)
-    steps = tuple(step for step in steps if step.action not in homebrew.INSTALLS)
-    for finding in homebrew.findings("this Mac", found, wanted, available, known):
-        if finding.severity == "error":
-            module.fail_json(msg=f"{finding.sentence()} Nothing was changed.")
-    result: dict[str, Any] = {
-        "changed": bool(steps),
-        "steps": plain(steps),
-        "diff": differences(steps),
-        "gap_seconds": None,
-        "proved_by": "",
-        "versions": {"linked": found.linked, "running": running, "available": plain(available), "now": found.linked},
-    }
-    if not steps or module.check_mode:
-        module.exit_json(**result)
-    formula = Formula(brew, asked["formula"], found, previous(found, steps, running))
-    service = Service(own, account, asked["url"], asked["port"], asked["timeout"], residents, asked["load_timeout"])
-    try:
-        result["gap_seconds"], result["proved_by"] = carry_out(steps, formula, service)
-    except (HomebrewFailed, VersionFailed) as failure:
-        module.fail_json(msg=str(failure), steps=result["steps"], versions={**result["versions"], "now": formula.linked})
-    result["versions"]["now"] = formula.linked
-    module.exit_json(**result)
-
-
-def previous(found: homebrew.Keg, steps: tuple[Step, ...], running: str | None) -> str:
-    """Return the version to go back to: the linked one, or the running one where an earlier run stopped before the restart."""
-    if any(step.action in homebrew.SWITCHES for step in steps) or running is None:
-        return found.linked
-    return versions.newest(keg for keg in found.installed if versions.same_release(keg, running)) or found.linked
+    done: dict[str, Any] = {"gap_seconds": None, "drain_seconds": None, "proved_by": ""}
+    with ExitStack() as stack:
+        try:
+            account = pwd.getpwnam(asked["user"]) if asked["user"] else pwd.getpwuid(os.getuid())
+            wanted, own = homebrew.wanted_from_json(asked), wanted_service(asked)
+            if not module.check_mode:
+                stack.enter_context(one_at_a_time(Path(account.pw_dir), asked["lock_timeout"]))
+            seen = gather(account, wanted, own, asked)
+        except (OSError, ValueError, KeyError) as problem:
+            module.fail_json(msg=f"Cannot read what runs {asked['formula']}: {problem}.")
+        residents = models.Wanted(tuple(models.Model(name, resident=True) for name in asked["residents"]))
+        steps = version_steps(seen.keg, wanted, seen.available, seen.services, own, (seen.models, residents), seen.running)
+        refuse(module, seen, wanted, own, steps)
+        before = {"linked": seen.keg.linked, "running": seen.running, "available": plain(seen.available)}
+        done["now"] = seen.keg.linked
+        if steps.all and not module.check_mode:
+            try:
+                done = apply(steps, seen, own, account, asked)
+            except VersionFailed as failure:
+                module.fail_json(msg=str(failure), steps=plain(steps.all), versions=before)
+    module.exit_json(
+        changed=bool(steps.all),
+        steps=plain(steps.all),
+        diff=differences(steps.all),
+        versions={**before, "now": done.pop("now")},
+        **done,
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -28,7 +29,8 @@ class Keg:
 
     `installed` are the versions in the Cellar, oldest first, `linked` is the one that `opt/FORMULA` points to, `program` is the
     resolved path of the executable ("" when the links lead nowhere). `pin` is the version that `brew pin` holds, "" when it leads
-    nowhere. `refused` are versions that were tried on this Mac and taken back, with the reason.
+    nowhere. `unproved` is the version that was linked before the present one, until that has proved itself. `refused` are those
+    that were tried on this Mac and taken back, with the reason.
     """
 
     brew: bool
@@ -37,12 +39,22 @@ class Keg:
     program: str = ""
     pinned: bool = False
     pin: str = ""
+    unproved: str = ""
     refused: tuple[tuple[str, str], ...] = ()
 
     @property
     def usable(self) -> bool:
         """Tell whether the links lead to a program."""
         return bool(self.linked and self.program)
+
+
+_CELLAR = re.compile(r"/Cellar/[^/]+/(?P<version>[0-9]+(?:\.[0-9]+)+)(?:_[0-9]+)?/")
+
+
+def cellar_version(program: str) -> str:
+    """Return the version of the keg that a resolved program lies in, without Homebrew's revision; "" when it lies in none."""
+    found = _CELLAR.search(program)
+    return found["version"] if found else ""
 
 
 @dataclass(frozen=True)
@@ -123,27 +135,32 @@ def _removals(found: Keg, wanted: Wanted) -> list[Step]:
     return [Step("remove", f"{wanted.formula} {keg}", "in the Cellar", "absent", "a newer one has proved itself") for keg in gone]
 
 
-def restart(found: Keg, steps: Sequence[Step], service: str, running: str | None) -> tuple[Step, ...]:
-    """Put the restart that a switch needs behind it; also the one that an interrupted run left undone.
+def why_restart(found: Keg, steps: Sequence[Step], running: str) -> str:
+    """Return why the service must start anew and prove its version, "" when it need not.
 
-    `service` is the launchd target of the loaded job, "" when none is; `running` the version of the server that answers. launchd
-    pins the code identity of a job when it is bootstrapped (macOS 26, agentic-research/mache#641), so it is booted out and in. A
-    server that runs another version than the linked one is restarted here only while the keg of its version is still there:
-    then it can be taken back like any other switch.
+    `running` is the version of the server that answers, "" when none does. A server that runs another version than the linked one
+    is this concern's only while the keg of its version is still there: then the change can be taken back like any other.
     """
-    if not service:
-        return tuple(steps)
     switch = next((step for step in steps if step.action in SWITCHES), None)
-    if switch is None:
-        behind = running is not None and found.linked and not versions.same_release(running, found.linked)
-        back = any(versions.same_release(keg, running) for keg in found.installed) if behind and running else False
-        if not back or any(step.action in INSTALLS for step in steps):
-            return tuple(steps)
-        again = Step("reload", service, running, found.linked, "the server still runs the version before")
-        return (again, *steps)
-    reload = Step("reload", service, running or "running", switch.wanted, "the server must run the version that is linked")
-    place = list(steps).index(switch) + 1
-    return (*steps[:place], reload, *steps[place:])
+    if switch is not None:
+        return f"it must run {switch.wanted} and prove it"
+    if not found.usable:
+        return ""
+    if found.unproved:
+        return f"{found.linked} was linked and has not proved itself yet"
+    if running and not versions.same_release(running, found.linked) and way_back(found, running):
+        return f"it still runs {running}, and {found.linked} must prove itself"
+    return ""
+
+
+def way_back(found: Keg, running: str = "", goal: str = "") -> str:
+    """Return the version to go back to: what an earlier run noted, what still runs, or else the linked one."""
+    if found.unproved in found.installed and found.unproved != goal:
+        return found.unproved
+    if goal and goal != found.linked:
+        return found.linked
+    same = (keg for keg in found.installed if keg != found.linked and running and versions.same_release(keg, running))
+    return versions.newest(same)
 
 
 def findings(

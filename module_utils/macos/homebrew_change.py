@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .brew import Brew, told
-from .system import REFUSED
+from .system import REFUSED, UNPROVED
 
 if TYPE_CHECKING:
     from fleet.homebrew import Keg
@@ -61,7 +61,9 @@ class Formula:
         """Carry out one step of the plan; HomebrewFailed with what brew said."""
         if step.action == "upgrade":
             self.upgrade(step.wanted)
+            self._note(step.wanted, UNPROVED, self.previous)
         elif step.action == "relink":
+            self._note(step.wanted, UNPROVED, self.previous)
             self.switch(step.wanted)
         elif step.action == "pin":
             self.pin(step.wanted)
@@ -120,22 +122,31 @@ class Formula:
         with self._lock():
             shutil.rmtree(self.rack / version)
 
-    def put_back(self, refused: str = "", why: str = "") -> None:
-        """Lead everything to the version there was, and leave a word in the keg that failed."""
+    def proved(self) -> None:
+        """Take every note away from the linked keg: it has proved itself."""
+        for name in (UNPROVED, REFUSED):
+            self._note(self.linked, name, "")
+
+    def refuse(self, version: str, why: str) -> None:
+        """Leave a note in a keg that failed, so that it is not tried again for nothing."""
+        if version != self.previous:
+            self._note(version, REFUSED, why)
+        self._note(version, UNPROVED, "")
+
+    def put_back(self) -> None:
+        """Lead everything to the version there was."""
         if self.previous and (self.linked != self.previous or self.record.is_symlink() != self.was_linked):
             self.switch(self.previous)
         if self.found.pin and not self.pin_record.is_symlink():
             self.pin(self.found.pin)
-        if refused not in ("", self.previous) and (self.rack / refused).is_dir():
-            self.mark(refused, why)
 
-    def mark(self, version: str, why: str) -> None:
-        """Write down in a keg why it was taken back; "" takes the word away."""
-        note = self.rack / version / REFUSED
-        if why:
-            note.write_text(f"{why}\n")
+    def _note(self, version: str, name: str, text: str) -> None:
+        """Write a note into a keg, or with "" take it away."""
+        note = self.rack / version / name
+        if text and note.parent.is_dir():
+            note.write_text(f"{text}\n")
             self._own(note)
-        else:
+        elif not text:
             note.unlink(missing_ok=True)
 
     @contextlib.contextmanager

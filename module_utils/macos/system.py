@@ -26,6 +26,9 @@ else:
 REFUSED = ".ollama-fleet-refused"
 """A file in a keg that was tried and taken back, with the reason; it goes with the keg."""
 
+UNPROVED = ".ollama-fleet-unproved"
+"""A file in a keg that was linked and has not proved itself yet, with the version to go back to."""
+
 SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 
 
@@ -45,8 +48,13 @@ def read_keg(prefix: str, formula: str, program: str) -> Keg:
         program=resolved if os.access(resolved, os.X_OK) else "",
         pinned=pin.is_symlink(),
         pin=pin.resolve().name if pin.is_dir() else "",
-        refused=tuple((keg.name, (keg / REFUSED).read_text().strip()) for keg in sorted(kegs) if (keg / REFUSED).is_file()),
+        unproved=_note(cellar / linked / UNPROVED) if linked else "",
+        refused=tuple((keg.name, _note(keg / REFUSED)) for keg in sorted(kegs) if (keg / REFUSED).is_file()),
     )
+
+
+def _note(path: Path) -> str:
+    return path.read_text().strip() if path.is_file() else ""
 
 
 def read_firewall() -> Firewall:

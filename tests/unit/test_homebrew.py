@@ -13,8 +13,9 @@ from ansible.module_utils.fleet.homebrew import (
     keg_from_json,
     must_ask,
     plan,
-    restart,
     target,
+    way_back,
+    why_restart,
 )
 from ansible.module_utils.fleet.vocabulary import Step, Unknown, plain
 from hypothesis import given
@@ -26,7 +27,6 @@ OFFLINE = Unknown("no way to the internet")
 GOOD = Keg(True, ("0.32.15",), "0.32.15", PROGRAM)
 TWO = Keg(True, ("0.32.3", "0.32.15"), "0.32.15", PROGRAM)
 OLD = Keg(True, ("0.24.0", "0.32.3"), "0.32.3", PROGRAM)
-SERVICE = "gui/501/com.user.ollama"
 
 
 def pinned(version):
@@ -168,7 +168,8 @@ def kegs(draw):
     linked = draw(st.sampled_from(["", *installed]))
     pin = draw(st.sampled_from(["", *installed]))
     refused = tuple((version, "x") for version in sorted(draw(st.sets(st.sampled_from(["", *installed])))) if version)
-    return Keg(True, installed, linked, PROGRAM if linked else "", bool(pin), pin, refused)
+    unproved = draw(st.sampled_from(["", *installed])) if linked else ""
+    return Keg(True, installed, linked, PROGRAM if linked else "", bool(pin), pin, unproved, refused)
 
 
 def after(found, steps):
@@ -185,7 +186,7 @@ def after(found, steps):
             pinned_now, pin = False, ""
         elif step.action == "remove":
             installed -= {step.item.rpartition(" ")[2]}
-    return Keg(True, tuple(sorted(installed, key=versions.order)), linked, PROGRAM, pinned_now, pin, found.refused)
+    return Keg(True, tuple(sorted(installed, key=versions.order)), linked, PROGRAM, pinned_now, pin, refused=found.refused)
 
 
 @given(
@@ -211,25 +212,35 @@ def test_what_was_planned_leaves_nothing_to_do(found, policy, version, available
         assert not versions.is_older(target(found, wanted, available), found.linked)
 
 
+UNPROVED = Keg(True, ("0.24.0", "0.32.3"), "0.32.3", PROGRAM, unproved="0.24.0")
+
+
 @pytest.mark.parametrize(
-    ("found", "steps", "service", "running", "expected"),
+    ("found", "steps", "running", "why", "back"),
     [
-        pytest.param(OLD, (Step("upgrade", "ollama", "0.32.3", "0.33.0"), Step("pin", "ollama", "", "0.33.0")), SERVICE, "0.32.3",
-                     ["upgrade ollama", f"reload {SERVICE}", "pin ollama"], id="right behind the switch"),
-        pytest.param(OLD, (Step("upgrade", "ollama", "0.32.3", "0.33.0"),), "", None, ["upgrade ollama"], id="no job"),
-        pytest.param(OLD, (), SERVICE, "0.32.3", [], id="as it should be"),
-        pytest.param(OLD, (), SERVICE, None, [], id="nothing answers: the service's own concern"),
-        pytest.param(OLD, (), SERVICE, "0.24.0", [f"reload {SERVICE}"], id="the version before still runs"),
-        pytest.param(OLD, (), SERVICE, "0.20.0", [], id="what runs is no longer there to go back to"),
-        pytest.param(OLD, (), SERVICE, "0.0.0", [], id="a build from source"),
-        pytest.param(Keg(True, ("0.32.15", "0.32.15_1"), "0.32.15_1", PROGRAM), (), SERVICE, "0.32.15", [],
+        pytest.param(OLD, (Step("upgrade", "ollama", "0.32.3", "0.33.0"),), "0.32.3", "must run 0.33.0", "0.32.3", id="upgrade"),
+        pytest.param(OLD, (Step("relink", "ollama", "0.32.3", "0.24.0"),), "", "must run 0.24.0", "0.32.3", id="relink"),
+        pytest.param(OLD, (Step("pin", "ollama", "not pinned", "0.32.3"),), "0.32.3", "", "", id="a pin alone"),
+        pytest.param(OLD, (), "0.32.3", "", "", id="as it should be"),
+        pytest.param(OLD, (), "", "", "", id="nothing answers: the service's own concern"),
+        pytest.param(OLD, (), "0.24.0", "it still runs 0.24.0", "0.24.0", id="the version before still runs"),
+        pytest.param(OLD, (), "0.20.0", "", "", id="what runs is no longer there to go back to"),
+        pytest.param(OLD, (), "0.0.0", "", "", id="a build from source"),
+        pytest.param(UNPROVED, (), "", "has not proved itself yet", "0.24.0", id="an earlier run was cut short"),
+        pytest.param(UNPROVED, (), "0.32.3", "has not proved itself yet", "0.24.0", id="and before the proof"),
+        pytest.param(UNPROVED, (Step("upgrade", "ollama", "0.32.3", "0.33.0"),), "0.24.0", "must run 0.33.0", "0.24.0",
+                     id="what has not proved itself is nothing to go back to"),
+        pytest.param(UNPROVED, (Step("relink", "ollama", "0.32.3", "0.24.0"),), "0.32.3", "must run 0.24.0", "0.32.3",
+                     id="unless it is wanted"),
+        pytest.param(Keg(True, ("0.32.15", "0.32.15_1"), "0.32.15_1", PROGRAM), (), "0.32.15", "", "0.32.15",
                      id="a revision shows not"),
-        pytest.param(Keg(True, ("0.24.0", "0.32.3")), (Step("link", "ollama", "", ""),), SERVICE, "0.24.0", ["link ollama"],
-                     id="links come first"),
     ],
 )  # fmt: skip
-def test_a_switch_restarts_the_service(found, steps, service, running, expected):
-    assert [f"{step.action} {step.item}" for step in restart(found, steps, service, running)] == expected
+def test_a_switch_restarts_the_service_and_knows_the_way_back(found, steps, running, why, back):
+    said = why_restart(found, steps, running)
+    assert (why in said) if why else said == ""
+    goal = next((step.wanted for step in steps if step.action in SWITCHES), "")
+    assert way_back(found, running, goal) == back
 
 
 KNOWN = versions.knowledge_from_json({"bad": [{"to": "0.17.0", "severity": "error", "why": "it leaks", "source": "CVE"}]})

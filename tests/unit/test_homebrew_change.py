@@ -237,23 +237,31 @@ def test_everything_is_put_back_and_the_keg_that_failed_says_why(prefix):
     one = formula(prefix)
     before = links(prefix)
     one.do(Step("unpin", "ollama", "pinned", "not pinned"))
-    poured(prefix, "0.33.0")()
-    one.put_back("0.33.0", "it loads nothing")
+    one.brew.answers = [poured(prefix, "0.33.0")]
+    one.do(Step("upgrade", "ollama", NEW, "0.33.0"))
+    assert found(prefix).unproved == NEW
+    one.put_back()
+    one.refuse("0.33.0", "it loads nothing")
     assert links(prefix) == before
-    assert found(prefix).refused == (("0.33.0", "it loads nothing"),)
-    one.mark("0.33.0", "")
-    assert found(prefix).refused == ()
+    assert (found(prefix).unproved, found(prefix).refused) == ("", (("0.33.0", "it loads nothing"),))
+    one.do(Step("relink", "ollama", NEW, "0.33.0"))
+    assert found(prefix).unproved == NEW
+    one.proved()
+    assert (found(prefix).unproved, found(prefix).refused) == ("", ())
 
 
 def test_what_stands_as_before_is_not_touched(prefix):
     before = {place: (prefix / place).lstat().st_ino for place in links(prefix)}
-    formula(prefix).put_back(NEW, "it failed")
+    formula(prefix).put_back()
+    formula(prefix).refuse(NEW, "it failed")
     assert {place: (prefix / place).lstat().st_ino for place in links(prefix)} == before
     assert not (prefix / "Cellar/ollama" / NEW / REFUSED).exists()
 
 
 def test_the_way_back_may_be_another_version_than_the_linked_one(prefix):
-    formula(prefix, previous=OLD).put_back(NEW, "it failed")
+    one = formula(prefix, previous=OLD)
+    one.put_back()
+    one.refuse(NEW, "it failed")
     assert (found(prefix).linked, found(prefix).refused) == (OLD, ((NEW, "it failed"),))
 
 
@@ -322,5 +330,5 @@ def test_what_brew_said(answer, words):
 
 def test_nothing_installed_has_nothing_to_put_back(tmp_path):
     layout(tmp_path)
-    Formula(Calls(tmp_path), "ollama", Keg(True)).put_back("0.33.0", "x")
+    Formula(Calls(tmp_path), "ollama", Keg(True)).put_back()
     assert links(tmp_path) == {}

@@ -37,6 +37,7 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
         "all": list(CONCERNS),
         "paths": {},
         "restarts": False,
+        "reloaded": [],
         "needs_root": False,
     }
 
@@ -70,16 +71,34 @@ def test_what_could_not_be_read_runs_its_concern(part, how):
     assert how == "missing" or plan["unknown"][concern] == "OSError: it did not answer within 10 s"
 
 
-@pytest.mark.parametrize("part", ["server", "machine", "listener"])
+@pytest.mark.parametrize("part", ["server", "machine", "listener", "surroundings"])
 def test_what_no_concern_needs_is_not_missed(part):
     assert judge("mac-mini", desired(), observed(**{part: {"unknown": "x"}}))["concerns"] == []
 
 
 def test_a_restart_means_that_the_residents_are_loaded_again():
     plan = judge("mac-mini", desired(), with_job(environment={"OLLAMA_HOST": "127.0.0.1"}))
+    # By the change of the service itself: it has succeeded only when they are back.
+    assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}", "load qwen3:8b"]}
+    assert plan["concerns"] == ["ollama_service"]
+    assert (plan["restarts"], plan["reloaded"]) == (True, ["qwen3:8b"])
+
+
+def test_a_change_that_is_done_when_the_server_answers_leaves_loading_to_the_models():
+    wanted = desired()
+    wanted["ollama_service"]["gate"] = "answer"
+    plan = judge("mac-mini", wanted, with_job(environment={"OLLAMA_HOST": "127.0.0.1"}))
     assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}"], "ollama_models": ["load qwen3:8b"]}
-    assert plan["concerns"] == ["ollama_service", "ollama_models"]
-    assert plan["restarts"] is True
+
+
+def test_a_server_of_another_version_than_its_keg_is_started_anew():
+    plan = judge("mac-mini", desired(), observed(server={"version": "0.32.14"}))
+    assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}", "load qwen3:8b"]}
+
+
+def test_a_change_that_was_cut_short_is_brought_to_an_end():
+    launchd = {**observed()["launchd"], "unfinished": "/Users/felipe/Library/x.json"}
+    assert steps_of(judge("mac-mini", desired(), observed(launchd=launchd))) == {"ollama_service": [f"finish {TARGET}"]}
 
 
 def test_a_file_that_is_mended_restarts_nothing():
@@ -209,7 +228,8 @@ def test_every_program_of_the_firewall_is_planned_for(programs, rules, steps):
     assert steps_of(judge("mac-mini", wanted, found)).get("firewall", []) == steps
 
 
-KEGS = {"brew": True, "installed": ["0.24.0", "0.32.3"], "linked": "0.32.3", "program": KEG_PROGRAM, "pinned": False}
+OLD_PROGRAM = KEG_PROGRAM.replace("0.32.15", "0.32.3")
+KEGS = {"brew": True, "installed": ["0.24.0", "0.32.3"], "linked": "0.32.3", "program": OLD_PROGRAM, "pinned": False}
 BAD = {"bad": [{"to": "0.17.0", "severity": "error", "why": "it leaks", "source": "CVE"},
                {"from": "0.30.0", "to": "0.30.4", "severity": "warning", "why": "it loads nothing",
                 "source": "ollama#1"}]}  # fmt: skip
@@ -224,7 +244,7 @@ def wanting(**formula):
     [
         pytest.param(
             {"policy": "latest"}, {"homebrew": KEGS, "available": "0.32.15", "server": {"version": "0.32.3"}},
-            ["upgrade ollama", f"reload {TARGET}", "remove ollama 0.24.0"], id="Homebrew has a newer one",
+            ["upgrade ollama", f"reload {TARGET}", "load qwen3:8b", "remove ollama 0.24.0"], id="Homebrew has a newer one",
         ),
         pytest.param(
             {"policy": "latest"}, {"homebrew": KEGS, "available": "0.32.3", "server": {"version": "0.32.3"}},
@@ -236,17 +256,17 @@ def wanting(**formula):
         ),
         pytest.param(
             {"policy": "pinned", "version": "0.24.0"}, {"homebrew": KEGS, "server": {"version": "0.32.3"}},
-            ["relink ollama", f"reload {TARGET}", "pin ollama"], id="pinned to the one before",
+            ["relink ollama", f"reload {TARGET}", "load qwen3:8b", "pin ollama"], id="pinned to the one before",
         ),
         pytest.param(
             {"policy": "present"}, {"homebrew": KEGS, "server": {"version": "0.24.0"}},
-            [f"reload {TARGET}"], id="an earlier run stopped before the restart",
+            [f"reload {TARGET}", "load qwen3:8b"], id="an earlier run stopped before the restart",
         ),
         pytest.param(
             {"policy": "latest"},
             {"homebrew": KEGS, "available": "0.32.15", "launchd": {**observed()["launchd"], "jobs": []},
              "server": {"version": None}},
-            ["upgrade ollama", "remove ollama 0.24.0"], id="no job to restart",
+            ["upgrade ollama", f"bootstrap {TARGET}", "load qwen3:8b", "remove ollama 0.24.0"], id="no job yet",
         ),
     ],
 )  # fmt: skip
@@ -254,9 +274,9 @@ def test_the_version_is_planned_with_its_restart(formula, seen, steps):
     plan = judge("mac-mini", wanting(**formula), observed(**seen))
     assert steps_of(plan).get("ollama_version", []) == steps
     assert "homebrew" not in plan["steps"]
-    if f"reload {TARGET}" in steps:
-        assert plan["restarts"] is True
-        assert steps_of(plan)["ollama_models"] == ["load qwen3:8b"]
+    # The version's restart is the only one, and brings the residents back itself.
+    assert plan["restarts"] is bool(steps)
+    assert set(plan["steps"]) <= {"ollama_version", "firewall"}
 
 
 @pytest.mark.parametrize(
@@ -283,9 +303,8 @@ def test_an_upgrade_away_from_a_refused_version_is_not_refused():
 
 
 def test_the_firewall_follows_the_version_in_the_same_plan():
-    old = KEG_PROGRAM.replace("0.32.15", "0.32.3")
-    kegs = {**KEGS, "program": old}
-    seen = observed(homebrew=kegs, available="0.32.15", programs={PROGRAM: old}, firewall={"state": 1, "rules": {old: "allow"}})
+    rules = {"state": 1, "rules": {OLD_PROGRAM: "allow"}}
+    seen = observed(homebrew=KEGS, available="0.32.15", programs={PROGRAM: OLD_PROGRAM}, firewall=rules)
     plan = judge("mac-mini", wanting(policy="latest"), seen)
-    assert steps_of(plan)["firewall"] == [f"remove {old}", f"allow {KEG_PROGRAM}"]
+    assert steps_of(plan)["firewall"] == [f"remove {OLD_PROGRAM}", f"allow {KEG_PROGRAM}"]
     assert plan["paths"] == {PROGRAM: KEG_PROGRAM}
