@@ -33,7 +33,7 @@ class Row:
         if not change or "versions" not in change:
             return row
         gap = change.get("gap_seconds")
-        notes = [f"nothing answered for {gap:.1f} s"] if gap is not None else []
+        notes = [f"nobody held the port for {gap:.1f} s"] if gap is not None else []
         notes += [f"{change['proved_by']} completed a sentence"] if change.get("proved_by") else []
         return cls(host, installed, row.running, row.available, change["versions"]["now"] or "none", "; ".join(notes))
 

@@ -21,7 +21,7 @@ CHANGE = {
         (observed(), None, ["0.32.15", "0.32.15", "not asked", "0.32.15"]),
         (observed(available="0.33.0"), None, ["0.32.15", "0.32.15", "0.33.0", "0.32.15"]),
         (observed(available={"unknown": "curl"}), None, ["no answer"]),
-        (observed(available="0.33.0"), CHANGE, ["0.33.0", "0.32.15", "nothing answered for 3.1 s; qwen3:8b completed"]),
+        (observed(available="0.33.0"), CHANGE, ["0.33.0", "0.32.15", "nobody held the port for 3.1 s; qwen3:8b completed"]),
         (observed(), {**CHANGE, "gap_seconds": None, "proved_by": ""}, ["0.32.15"]),
         (observed(server={"version": None}), None, ["none"]),
         (observed(server={"unknown": "x"}, homebrew={"unknown": "x"}), None, ["?", "?"]),
