@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
+import pwd
 import socket
 import sys
 from pathlib import Path
@@ -55,6 +57,16 @@ def test_a_command_runs_in_the_c_locale_with_the_path_of_macos_and_without_input
 def test_an_exit_status_is_an_answer_and_not_an_exception():
     answer = run([sys.executable, "-c", "import sys; sys.stderr.write('first\\nsecond'); sys.exit(113)"])
     assert (answer.rc, answer.said) == (113, "first")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_root_runs_a_command_as_the_user_it_is_for():
+    nobody = pwd.getpwnam("nobody")
+    code = "import os; print(os.getuid(), os.getgid(), os.getgroups(), os.environ['HOME'], os.environ['USER'], os.getcwd())"
+    answer = run(["/usr/bin/env", "python3", "-c", code], environment={"PATH": os.environ["PATH"]}, account=nobody)
+    assert answer.out.split() == [
+        str(nobody.pw_uid), str(nobody.pw_gid), f"[{nobody.pw_gid}]", nobody.pw_dir, "nobody", "/",
+    ], answer  # fmt: skip
 
 
 def test_bytes_that_are_no_text_do_not_stop_the_reading():
