@@ -165,7 +165,7 @@ def _rivals(host: str, around: Surroundings) -> list[Finding]:
         )  # fmt: skip
     if around.brew_environment:
         notes.append(
-            _finding(host, "~/.homebrew/services/ollama.env", list(around.brew_environment), "absent", "note",
+            _finding(host, "~/.homebrew/services/ollama.env", list(around.brew_environment), "absent", "warning",
                      f"it sets {', '.join(around.brew_environment)} for `brew services` (from 6.0.15 on), not used here",
                      "take what is needed into ollama_service_environment and delete the file")
         )  # fmt: skip

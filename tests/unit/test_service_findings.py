@@ -80,7 +80,7 @@ def test_what_keeps_a_mac_that_is_always_on_from_answering_after_a_reboot(around
     [
         (Surroundings(app="/Applications/Ollama.app"), "warning", "Ollama.app is installed"),
         (Surroundings(app="/Applications/Ollama.app", app_runs=True), "warning", "Ollama.app runs"),
-        (Surroundings(brew_environment=("OLLAMA_HOST",)), "note", "it sets OLLAMA_HOST"),
+        (Surroundings(brew_environment=("OLLAMA_HOST",)), "warning", "it sets OLLAMA_HOST"),
     ],
 )
 def test_rivals_are_told(around, severity, words):
