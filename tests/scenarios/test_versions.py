@@ -153,16 +153,13 @@ def test_a_version_is_pinned_forth_and_back_without_asking_brew(fleet, mini):
 
 @pytest.mark.parametrize("stable", ["0.17.0", "0.30.2"])
 def test_a_version_that_must_not_run_is_not_brought(fleet, mini, stable):
-    """Below the floor, and known for a broken bottle; both are older than what is there, so they have to be named."""
+    """Below the floor, and known for a broken bottle; the folder of a keg is enough to be asked for it."""
     before = mini.pid(), linked(mini), kegs(mini)
-    with fleet.trouble("mac-mini", "brew-stable", json.dumps(stable)):
-        mini.run(BREW, "update")
-        mini.run("mkdir", f"{CELLAR}/{stable}")
-        try:
-            run = fleet.screen(UPGRADE, "--limit", "mac-mini", "-e", f"ollama_version={stable}")
-        finally:
-            mini.run("rmdir", f"{CELLAR}/{stable}")
-    mini.run(BREW, "update")
+    mini.run("mkdir", f"{CELLAR}/{stable}")
+    try:
+        run = fleet.screen(UPGRADE, "--limit", "mac-mini", "-e", f"ollama_version={stable}")
+    finally:
+        mini.run("rmdir", f"{CELLAR}/{stable}")
     told(run, f"Ollama {stable}", "source: ", "Nothing was changed")
     assert (mini.pid(), linked(mini), kegs(mini)) == before
 
@@ -201,7 +198,8 @@ def test_an_upgrade_that_is_killed_is_taken_up_by_the_next_run(fleet, mini, whol
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
             mini.wait(lambda: mini.answers() and version(mini) == NEXT, 120)
-            mini.run("pkill", "-9", "-f", "ollama_version", check=False)
+            # A module comes over the wire and has no name of its own.
+            mini.run("pkill", "-9", "-f", "CommandLineTools/usr/bin/python3")
             run.wait(timeout=120)
             assert run.returncode != 0
         else:
