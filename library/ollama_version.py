@@ -147,9 +147,9 @@ versions:
 import os
 import pwd
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -183,8 +183,7 @@ else:
     from ansible.module_utils.macos.version_change import VersionFailed, carry_out
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What a Mac has of the formula, of the service that runs from it, and of models; and what Homebrew would install."""
 
     keg: homebrew.Keg
