@@ -25,6 +25,12 @@ options:
     type: list
     elements: path
     required: true
+  later_paths:
+    description: >-
+      In check mode, where programs will lead once a change before this one is made, such as an upgrade; program to path. A real
+      run looks for itself.
+    type: dict
+    default: {}
   timeout:
     description: Seconds to wait until C(--listapps) shows a change; the firewall stores it with a delay.
     type: int
@@ -89,11 +95,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "programs": {"type": "list", "elements": "path", "required": True},
+            "later_paths": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
     )
-    programs = [os.path.realpath(program) for program in module.params["programs"]]
+    later = module.params["later_paths"] if module.check_mode else {}
+    programs = [later.get(program) or os.path.realpath(program) for program in module.params["programs"]]
     try:
         found = read_firewall()
     except OSError as problem:

@@ -42,6 +42,17 @@ options:
     description: The formula whose keg is read.
     type: str
     default: ollama
+  policy:
+    description: >-
+      Which version of the formula is wanted, as in M(ollama_version). Homebrew is asked which one it has for C(latest), and for
+      C(pinned) when O(version) is not there.
+    type: str
+    choices: [present, latest, pinned]
+    default: present
+  version:
+    description: The version for C(pinned).
+    type: str
+    default: ""
   program:
     description: The program the service starts; resolved through all symbolic links.
     type: path
@@ -100,16 +111,24 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fleet import homebrew
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
     from macos import companion_files, launchctl, system
+    from macos.brew import Brew
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
+    from ansible.module_utils.fleet import homebrew
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
     from ansible.module_utils.macos import companion_files, launchctl, system
+    from ansible.module_utils.macos.brew import Brew
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
+
+
+BREW_SECONDS = 60
+"""Homebrew's list of all versions is some 15 MB; where it does not come in this time the answer is unknown."""
 
 
 def probe(read: Callable[[], Any]) -> Any:
@@ -157,6 +176,16 @@ def shown(api: Api, installed: tuple[Installed, ...]) -> dict[str, Any]:
     return answers
 
 
+def observe_available(parameters: dict[str, Any]) -> str | Unknown:
+    """Return the version that Homebrew would install, where that decides something; the one part that may start `brew`."""
+    found = system.read_keg(parameters["prefix"], parameters["formula"], parameters["program"])
+    wanted = homebrew.Wanted(parameters["formula"], parameters["policy"], parameters["version"])
+    if not found.brew or not homebrew.must_ask(found, wanted):
+        return homebrew.NOT_ASKED
+    brew = Brew(parameters["prefix"], pwd.getpwuid(os.getuid()))
+    return brew.available(wanted.formula, found.installed, BREW_SECONDS)
+
+
 def observe_server(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the version of the running server, None when nothing listens."""
     try:
@@ -176,6 +205,8 @@ def main() -> None:
             "service": {"type": "str", "default": ""},
             "prefix": {"type": "path", "default": "/opt/homebrew"},
             "formula": {"type": "str", "default": "ollama"},
+            "policy": {"type": "str", "default": "present", "choices": ["present", "latest", "pinned"]},
+            "version": {"type": "str", "default": ""},
             "program": {"type": "path", "required": True},
             "programs": {"type": "list", "elements": "path", "default": []},
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
@@ -190,6 +221,7 @@ def main() -> None:
     home = pwd.getpwuid(uid).pw_dir
     parts: dict[str, Callable[[], Any]] = {
         "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
+        "available": lambda: observe_available(wanted),
         "launchd": lambda: launchctl.observe(
             uid, home, [*wanted["labels"], *companion_files.with_plist(home, wanted["labels_on_disk"])]
         ),

@@ -81,11 +81,13 @@ def write_keg(
     interpreter: str = INTERPRETER,
     library: str = LIBRARY,
     payload: Optional[Path] = None,
+    runner: bool = True,
 ) -> None:
     """Write `cellar_dir/ollama/VERSION`.
 
     With a payload (a folder with a real `ollama` and `lib/ollama`), or with `ollama_payload` in the Mac's identity
-    or environment, that program is put in the stand-in's place. A bottle of 0.30.0 to 0.30.4 has no llama-server.
+    or environment, that program is put in the stand-in's place. A bottle of 0.30.0 to 0.30.4 has no llama-server, nor has
+    one without `runner`.
     """
     keg = cellar_dir / "ollama" / version
     libexec = keg / "libexec"
@@ -99,9 +101,9 @@ def write_keg(
         arguments = f'"{release.version}", __file__, sys.argv[1:]'
         program = _PROGRAM.format(module="ollama.cli", arguments=arguments, **places)
         _write(libexec / "ollama", program, 0o755)
-        if release.llama_server and not release.broken_bottle:
-            runner = _PROGRAM.format(module="ollama.runner", arguments="sys.argv[1:]", **places)
-            _write(libexec / "lib/ollama/llama-server", runner, 0o755)
+        if release.llama_server and not release.broken_bottle and runner:
+            server = _PROGRAM.format(module="ollama.runner", arguments="sys.argv[1:]", **places)
+            _write(libexec / "lib/ollama/llama-server", server, 0o755)
     link = keg / "bin/ollama"
     link.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not link.is_symlink():

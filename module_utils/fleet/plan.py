@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, companion, homebrew, models, service, service_findings
+from . import application_firewall, companion, homebrew, models, service, service_findings, versions
 from .case import Case, Judged
 from .vocabulary import Finding, Step, Unknown, plain
 
@@ -38,11 +38,66 @@ def wanted_service(desired: Mapping[str, Any]) -> service.Wanted:
 
 
 def judge_homebrew(case: Case) -> Judged:
-    """Judge the formula by Homebrew's own links."""
+    """Judge by Homebrew's own links whether the formula is there at all."""
     keg = case.part("homebrew")
     if isinstance(keg, Unknown):
         return Judged(unknown=keg)
-    return Judged(homebrew.plan(homebrew.keg_from_json(keg), case.desired["homebrew"]["formula"]))
+    steps = homebrew.plan(homebrew.keg_from_json(keg), homebrew.wanted_from_json(case.desired["homebrew"]), available(case))
+    return Judged(tuple(step for step in steps if step.action in homebrew.INSTALLS))
+
+
+def available(case: Case) -> str | Unknown:
+    """Return the version that Homebrew would install; it is asked only where the answer decides something."""
+    answer = case.part("available")
+    return answer if isinstance(answer, Unknown) else str(answer)
+
+
+def judge_version(case: Case) -> Judged:
+    """Judge which version is linked, pinned and running, and whether it may; its restart is part of it."""
+    keg, launchd, server = case.part("homebrew"), case.part("launchd"), case.part("server")
+    if isinstance(keg, Unknown) or isinstance(launchd, Unknown):
+        return Judged(unknown=keg if isinstance(keg, Unknown) else launchd)
+    found, wanted = homebrew.keg_from_json(keg), homebrew.wanted_from_json(case.desired["homebrew"])
+    knowledge = versions.knowledge_from_json(case.desired["homebrew"]["versions"])
+    running = "" if isinstance(server, Unknown) else server["version"] or ""
+    own, services = wanted_service(case.desired["ollama_service"]), service.found_from_json(launchd)
+    steps = version_steps(found, wanted, available(case), services, own, _models(case), running)
+    return Judged(steps.all, homebrew.findings(case.host, found, wanted, available(case), knowledge))
+
+
+@dataclass(frozen=True)
+class VersionSteps:
+    """The steps to a version: what leads to it, the restart by which it proves itself, and what waits for the proof."""
+
+    before: tuple[Step, ...] = ()
+    restart: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+
+    @property
+    def all(self) -> tuple[Step, ...]:
+        """Return them in order."""
+        return (*self.before, *self.restart, *self.after)
+
+
+def version_steps(
+    found: homebrew.Keg,
+    wanted: homebrew.Wanted,
+    offered: str | Unknown,
+    services: service.Found,
+    own: service.Wanted,
+    sets: tuple[models.Found, models.Wanted] | None,
+    running: str,
+) -> VersionSteps:
+    """Return the steps to the wanted version of what is installed; `offered` is what Homebrew has.
+
+    The service is brought to its definition by the same restart, so nothing is left for its own concern. A version is never
+    accepted for its answer alone, whatever is enough for other changes of the service.
+    """
+    steps = [step for step in homebrew.plan(found, wanted, offered) if step.action not in homebrew.INSTALLS]
+    reason = homebrew.why_restart(found, steps, running)
+    place = next((index + 1 for index, step in enumerate(steps) if step.action in homebrew.SWITCHES), 0)
+    restart = service_steps(services, own, sets, "load", reason) if reason else ()
+    return VersionSteps(tuple(steps[:place]), restart, tuple(steps[place:]))
 
 
 def judge_service(case: Case) -> Judged:
@@ -60,6 +115,8 @@ def judge_service(case: Case) -> Judged:
     wanted = wanted_service(asked)
     known = None if isinstance(around, Unknown) else service_findings.surroundings_from_json(around)
     notes = service_findings.findings(case.host, found, wanted, known, always_on=asked["always_on"])
+    if service.restarts(case.steps("ollama_version")):
+        return Judged(findings=notes)
     return Judged(service_steps(found, wanted, _models(case), asked["gate"]), notes)
 
 
@@ -86,6 +143,18 @@ def _models(case: Case) -> tuple[models.Found, models.Wanted] | None:
     return models.found_from_json(store), wanted
 
 
+def later_paths(case: Case) -> dict[str, str]:
+    """Return where programs of the formula will lead once another version of it is linked; nothing when none will be."""
+    keg = case.part("homebrew")
+    switch = next((step for step in case.steps("ollama_version") if step.action in homebrew.SWITCHES), None)
+    if switch is None or isinstance(keg, Unknown) or not keg["linked"]:
+        return {}
+    rack = f"/Cellar/{case.desired['homebrew']['formula']}/"
+    here, there = f"{rack}{keg['linked']}/", f"{rack}{switch.wanted}/"
+    resolved = {case.desired["ollama_service"]["program"]: keg["program"], **(case.observed.get("programs") or {})}
+    return {program: path.replace(here, there) for program, path in resolved.items() if here in path}
+
+
 def judge_firewall(case: Case) -> Judged:
     """Judge the application firewall's rules by the paths behind all links."""
     if not case.desired["firewall"]["managed"]:
@@ -96,7 +165,7 @@ def judge_firewall(case: Case) -> Judged:
     if isinstance(keg, Unknown):
         return Judged(unknown=Unknown("the program's path is known only when the formula is installed"))
     program = homebrew.keg_from_json(keg).program
-    resolved = case.observed.get("programs") or {}
+    resolved = {**(case.observed.get("programs") or {}), **later_paths(case)}
     programs = [
         resolved.get(path) or (program if path == case.desired["ollama_service"]["program"] else "") or path
         for path in case.desired["firewall"]["programs"]
@@ -112,8 +181,9 @@ def judge_models(case: Case) -> Judged:
     if sets is None:
         return Judged(unknown=case.part("models"))
     found, wanted = sets
-    if service.restarts(case.steps("ollama_service")):
-        found = models.after_restart(found, reloaded(case.steps("ollama_service")))
+    starts = (*case.steps("ollama_version"), *case.steps("ollama_service"))
+    if service.restarts(starts):
+        found = models.after_restart(found, reloaded(starts))
     return Judged(
         models.plan(found, wanted),
         tuple(
@@ -132,6 +202,7 @@ def reloaded(steps: Iterable[Step]) -> list[str]:
 
 JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "homebrew": judge_homebrew,
+    "ollama_version": judge_version,
     "ollama_service": judge_service,
     "firewall": judge_firewall,
     "ollama_models": judge_models,
@@ -143,7 +214,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
 
 CONCERNS = tuple(JUDGES)
 
-IN_LAUNCHDS_PLACES = ("ollama_service", "companion", "ollama_residents", "log_rotation")
+IN_LAUNCHDS_PLACES = ("ollama_version", "ollama_service", "companion", "ollama_residents", "log_rotation")
 """Concerns whose steps name a launchd domain or a file below /Library, so that the name says whether they need root."""
 
 
@@ -151,14 +222,16 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
     """Return the plan as plain data.
 
     `steps` maps each concern that has some to its steps, `unknown` each concern that could not be read to the reason. `concerns`
-    are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `restarts`
-    tells that the server will start anew and so lose what is loaded, `reloaded` what its own steps load again. `needs_root` tells
-    that a step in launchd's places needs it.
+    are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `paths` is
+    where programs will lead after a change of version. `restarts` tells that the server will start anew and so lose what is
+    loaded, `reloaded` what those steps load again. `needs_root` tells that a step in launchd's places needs it.
     """
     judged: dict[str, Judged] = {}
     for concern, judge_concern in JUDGES.items():
         judged[concern] = judge_concern(Case(host, desired, observed, judged))
     acting = [concern for concern in CONCERNS if judged[concern].steps]
+    whole = Case(host, desired, observed, judged)
+    starts = (*judged["ollama_version"].steps, *judged["ollama_service"].steps)
     unknown = {concern: one.unknown.reason for concern, one in judged.items() if one.unknown is not None}
     return {
         "steps": {concern: plain(judged[concern].steps) for concern in acting},
@@ -166,7 +239,8 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         "unknown": unknown,
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
-        "restarts": service.restarts(judged["ollama_service"].steps),
-        "reloaded": reloaded(judged["ollama_service"].steps),
+        "paths": later_paths(whole),
+        "restarts": service.restarts(starts),
+        "reloaded": reloaded(starts),
         "needs_root": any(service.needs_root(judged[concern].steps) for concern in IN_LAUNCHDS_PLACES),
     }

@@ -14,36 +14,47 @@ from .commands import run
 if TYPE_CHECKING:
     from fleet.application_firewall import Firewall, parse_rules, parse_state
     from fleet.homebrew import Keg
+    from fleet.versions import order
     from fleet.vocabulary import Unknown
 else:
     from ansible.module_utils.fleet.application_firewall import Firewall, parse_rules, parse_state
     from ansible.module_utils.fleet.homebrew import Keg
+    from ansible.module_utils.fleet.versions import order
     from ansible.module_utils.fleet.vocabulary import Unknown
 
 
+REFUSED = ".ollama-fleet-refused"
+"""A file in a keg that was tried and taken back, with the reason; it goes with the keg."""
+
+UNPROVED = ".ollama-fleet-unproved"
+"""A file in a keg that was linked and has not proved itself yet, with the version to go back to."""
+
 SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
-
-
-def version_key(version: str) -> tuple[Any, ...]:
-    """Order versions such as 0.9.0, 0.32.15 and 0.32.15_1 by their numbers."""
-    return tuple(int(part) if part.isdigit() else -1 for part in re.split(r"[._-]", version))
 
 
 def read_keg(prefix: str, formula: str, program: str) -> Keg:
     """Read Homebrew's links: `opt/FORMULA` names the linked keg, the Cellar holds the versions. brew is not started."""
     root = Path(prefix)
     cellar = root / "Cellar" / formula
-    versions = sorted((path.name for path in cellar.iterdir()), key=version_key) if cellar.is_dir() else []
+    kegs = [path for path in cellar.iterdir() if path.is_dir()] if cellar.is_dir() else []
     opt = root / "opt" / formula
     linked = opt.resolve().name if opt.is_dir() else ""
     resolved = os.path.realpath(program)
+    pin = root / "var" / "homebrew" / "pinned" / formula
     return Keg(
         brew=os.access(root / "bin" / "brew", os.X_OK),
-        installed=tuple(versions),
+        installed=tuple(sorted((keg.name for keg in kegs), key=order)),
         linked=linked,
         program=resolved if os.access(resolved, os.X_OK) else "",
-        pinned=(root / "var" / "homebrew" / "pinned" / formula).is_symlink(),
+        pinned=pin.is_symlink(),
+        pin=pin.resolve().name if pin.is_dir() else "",
+        unproved=_note(cellar / linked / UNPROVED) if linked else "",
+        refused=tuple((keg.name, _note(keg / REFUSED)) for keg in sorted(kegs) if (keg / REFUSED).is_file()),
     )
+
+
+def _note(path: Path) -> str:
+    return path.read_text().strip() if path.is_file() else ""
 
 
 def read_firewall() -> Firewall:

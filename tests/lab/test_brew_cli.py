@@ -472,3 +472,51 @@ def test_the_keg_of_a_bad_bottle_has_no_runner(homebrew: Box) -> None:
     assert not (homebrew.at(f"{PREFIX}/Cellar/ollama/0.30.2") / runner).exists()
     brew(homebrew, "upgrade", "ollama")
     assert (homebrew.at(f"{PREFIX}/Cellar/ollama/0.32.15") / runner).exists()
+
+
+def outdated(box: Box, **variables: str) -> tuple[list[Any], str]:
+    """Ask for what is outdated, with these variables in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        answer = brew(box, "outdated", "--json=v2", "--formula", "ollama")
+    return [row["current_version"] for row in json.loads(answer.out)["formulae"]], answer.err
+
+
+QUIET = {"HOMEBREW_NO_AUTO_UPDATE": "1"}
+FRESH = {**QUIET, "HOMEBREW_FORCE_API_AUTO_UPDATE": "1", "HOMEBREW_API_AUTO_UPDATE_SECS": "0"}
+
+
+def test_outdated_fetches_the_list_when_it_is_too_old(homebrew: Box) -> None:
+    installed(homebrew, "0.24.0")
+    homebrew.faults(brew_stable="0.33.0")
+    assert outdated(homebrew) == ([], ""), "younger than 450 seconds"
+    assert outdated(homebrew, **QUIET) == ([], "")
+    assert outdated(homebrew, **FRESH) == (["0.33.0"], "")
+
+
+def test_outdated_without_a_way_out_answers_from_the_list_it_has_and_warns(homebrew: Box) -> None:
+    installed(homebrew, "0.24.0")
+    homebrew.faults(brew_stable="0.33.0", brew_offline=True)
+    rows, said = outdated(homebrew, **FRESH)
+    assert rows == []
+    assert "update failed, falling back to cached version" in said
+
+
+def test_a_bottle_that_is_not_whole_has_no_llama_server(homebrew: Box) -> None:
+    homebrew.faults(brew_stable="0.33.0", brew_broken_bottle=True)
+    assert brew(homebrew, "install", "ollama").rc == 0
+    keg = homebrew.at(f"{PREFIX}/Cellar/ollama/0.33.0/libexec")
+    assert (keg / "ollama").exists()
+    assert not (keg / "lib/ollama/llama-server").exists()
+
+
+def test_a_keg_that_goes_takes_its_links_and_leaves_the_other(homebrew: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(homebrew, "0.24.0")
+    monkeypatch.setenv("HOMEBREW_NO_INSTALL_CLEANUP", "1")
+    brew(homebrew, "update")
+    assert brew(homebrew, "upgrade", "ollama").rc == 0
+    assert brew(homebrew, "uninstall", "ollama").rc == 0
+    assert links(homebrew) == {}
+    assert brew(homebrew, "link", "ollama").rc == 0
+    assert links(homebrew)["opt/ollama"] == "../Cellar/ollama/0.24.0"

@@ -13,6 +13,7 @@ NONE = Tree()
 OLD = Tree(("0.24.0",), "0.24.0", "0.24.0")
 NEW = Tree(("0.32.15",), "0.32.15", "0.32.15")
 BOTH = Tree(("0.24.0", "0.32.15"), "0.32.15", "0.32.15")
+BACK = Tree(("0.24.0", "0.32.15"), "0.24.0", "0.24.0")
 LOOSE = Tree(("0.32.15",), "0.32.15")
 PINNED = Tree(("0.24.0",), "0.24.0", "0.24.0", "0.24.0")
 KEEP = Settings(cleanup=False)
@@ -74,8 +75,21 @@ def test_upgrade(tree: Tree, named: bool, expected: tuple[Step, ...], err: str, 
         (plan.uninstall("ollama", NONE, "/C", False), (), "Error: No such keg: /C/ollama", 1),
         (plan.uninstall("ollama", BOTH, "/C", False), steps("remove 0.32.15"), "", 0),
         (plan.uninstall("ollama", BOTH, "/C", True), steps("remove 0.24.0", "remove 0.32.15"), "", 0),
-        (plan.cleanup(BOTH), steps("remove 0.24.0"), "", 0),
-        (plan.cleanup(BOTH._replace(pinned="0.24.0")), (), "", 0),
+        (plan.pin("ollama", BACK), steps("pin 0.32.15"), "", 0),
+        (plan.link("ollama", BACK, "/C", False), (), "Error: Cannot link ollama", 1),
+        (plan.link("ollama", BACK, "/C", True), (), "Error: Cannot link ollama", 1),
+        (plan.link("ollama", BACK._replace(linked=""), "/C", False), steps("link 0.32.15"), "", 0),
+        (plan.uninstall("ollama", BACK, "/C", False), steps("remove 0.24.0"), "", 0),
+        (plan.cleanup("ollama", BOTH, "0.32.15"), steps("remove 0.24.0"), "", 0),
+        (plan.cleanup("ollama", BOTH._replace(pinned="0.24.0"), "0.32.15"), (), "", 0),
+        (plan.cleanup("ollama", BACK, "0.32.15"), (), "", 0),
+        (
+            plan.cleanup("ollama", BOTH, "0.33.0"),
+            (),
+            "Warning: Skipping ollama: most recent version 0.33.0 not installed",
+            0,
+        ),
+        (plan.cleanup("ollama", PINNED, "0.33.0"), (), "", 0),
         (plan.reinstall("ollama", OLD), steps("pour 0.24.0", "link 0.24.0"), "", 0),
     ],
 )
@@ -89,6 +103,24 @@ def test_other_verbs(decided: plan.Plan, expected: tuple[Step, ...], err: str, c
 )
 def test_versions_are_numbers(older: str, newer: str) -> None:
     assert plan.newest_last([newer, older]) == [older, newer]
+
+
+@pytest.mark.parametrize(
+    ("tree", "stable", "expected"),
+    [
+        (NONE, "0.32.15", False),
+        (NEW, "0.32.15", False),
+        (NEW, "0.32.3", False),
+        (OLD, "0.32.15", True),
+        (LOOSE, "0.32.15", False),  # behind `opt`
+        (LOOSE._replace(opt=""), "0.32.15", True),
+        (BACK, "0.32.15", True),  # the newest is there, and in use by nobody
+        (BACK._replace(pinned="0.24.0"), "0.32.15", False),
+        (PINNED, "0.32.15", True),
+    ],
+)
+def test_outdated_is_what_is_not_in_use_as_new_as_stable(tree: Tree, stable: str, expected: bool) -> None:
+    assert plan.outdated(tree, stable) is expected
 
 
 VERSIONS = st.builds("{}.{}.{}".format, st.integers(0, 2), st.integers(0, 40), st.integers(0, 20))

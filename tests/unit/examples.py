@@ -141,7 +141,7 @@ def converged_jobs() -> tuple[dict[str, Any], list[File], list[Job]]:
 def desired(**models: Any) -> dict[str, Any]:
     """Return what the inventory wants, in the shape that the plan reads."""
     return {
-        "homebrew": {"formula": "ollama"},
+        "homebrew": {"formula": "ollama", "policy": "present", "version": "", "keep_old": True, "versions": {"bad": []}},
         "ollama_service": {
             "label": LABEL,
             "domain": "gui",
@@ -177,6 +177,7 @@ def observed(**parts: Any) -> dict[str, Any]:
     companion, files, held = converged_jobs()
     everything: dict[str, Any] = {
         "homebrew": {"brew": True, "installed": ["0.32.15"], "linked": "0.32.15", "program": KEG_PROGRAM, "pinned": False},
+        "available": {"unknown": "not asked"},
         "launchd": {
             "uid": UID, "home": HOME, "files": [file, *plain(files)], "jobs": [job, *plain(held)],
             "disabled": [[f"gui/{UID}", []], [f"user/{UID}", []], ["system", []]], "gui_session": True,

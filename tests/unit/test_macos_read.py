@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
+import pwd
 import socket
 import sys
 from pathlib import Path
@@ -55,6 +57,16 @@ def test_a_command_runs_in_the_c_locale_with_the_path_of_macos_and_without_input
 def test_an_exit_status_is_an_answer_and_not_an_exception():
     answer = run([sys.executable, "-c", "import sys; sys.stderr.write('first\\nsecond'); sys.exit(113)"])
     assert (answer.rc, answer.said) == (113, "first")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_root_runs_a_command_as_the_user_it_is_for():
+    nobody = pwd.getpwnam("nobody")
+    code = "import os; print(os.getuid(), os.getgid(), os.getgroups(), os.environ['HOME'], os.environ['USER'], os.getcwd())"
+    answer = run(["/usr/bin/env", "python3", "-c", code], environment={"PATH": os.environ["PATH"]}, account=nobody)
+    assert answer.out.split() == [
+        str(nobody.pw_uid), str(nobody.pw_gid), f"[{nobody.pw_gid}]", nobody.pw_dir, "nobody", "/",
+    ], answer  # fmt: skip
 
 
 def test_bytes_that_are_no_text_do_not_stop_the_reading():
@@ -245,7 +257,10 @@ def test_a_pin_is_seen(prefix):
     pins = prefix / "var" / "homebrew" / "pinned"
     pins.mkdir(parents=True)
     (pins / "ollama").symlink_to("../../../Cellar/ollama/0.32.15")
-    assert keg_of(prefix).pinned is True
+    assert (keg_of(prefix).pinned, keg_of(prefix).pin) == (True, "0.32.15")
+    (pins / "ollama").unlink()
+    (pins / "ollama").symlink_to("../../../Cellar/ollama/9.9.9")
+    assert (keg_of(prefix).pinned, keg_of(prefix).pin) == (True, "")
 
 
 def test_nothing_at_all_is_nothing(tmp_path):
@@ -253,9 +268,12 @@ def test_nothing_at_all_is_nothing(tmp_path):
     assert (keg.brew, keg.installed, keg.linked, keg.program, keg.pinned) == (False, (), "", "", False)
 
 
-def test_versions_are_ordered_by_their_numbers():
-    ordered = ["0.9.9", "0.32.3", "0.32.15", "0.32.15_1", "0.33.0", "10.0"]
-    assert sorted(sorted(ordered), key=system.version_key) == ordered
+def test_a_keg_that_was_taken_back_says_why(prefix):
+    (prefix / "Cellar/ollama/0.32.3" / system.REFUSED).write_text("every load ended with 500\n")
+    (prefix / "Cellar/ollama/.DS_Store").write_text("")
+    keg = keg_of(prefix)
+    assert keg.refused == (("0.32.3", "every load ended with 500"),)
+    assert keg.installed == ("0.9.9", "0.32.3", "0.32.15")
 
 
 @pytest.mark.parametrize(

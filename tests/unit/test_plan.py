@@ -42,6 +42,7 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
         "unknown": {},
         "concerns": [],
         "all": list(CONCERNS),
+        "paths": {},
         "restarts": False,
         "reloaded": [],
         "needs_root": False,
@@ -50,7 +51,8 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
 
 def test_a_bare_mac_has_every_concern_in_order():
     plan = judge("mac-mini", desired(), observed(**BARE))
-    assert plan["concerns"] == list(CONCERNS)
+    # What version it gets is Homebrew's to say.
+    assert plan["concerns"] == [concern for concern in CONCERNS if concern != "ollama_version"]
     steps = steps_of(plan)
     assert steps["homebrew"] == ["install ollama"]
     assert steps["ollama_service"] == [f"write {PATH}", f"bootstrap {TARGET}"]
@@ -74,8 +76,10 @@ def test_what_could_not_be_read_runs_its_concern(part, how):
         del seen[part]
     concerns = CONCERNS_OF.get(part, {part})
     plan = judge("mac-mini", desired(), seen)
-    # Where the formula is cannot be told from nothing, so the firewall may have to look for itself.
-    assert set(plan["concerns"]) - {"firewall"} == concerns - {"firewall"}
+    # Where the formula is cannot be told from nothing, so the firewall may have to look for itself; so does the version.
+    others = {"firewall", *(["ollama_version"] if part in ("homebrew", "launchd") else [])}
+    assert set(plan["concerns"]) - others == concerns - others
+    assert ("ollama_version" in plan["concerns"]) == (part in ("homebrew", "launchd"))
     assert concerns <= set(plan["unknown"])
     assert plan["steps"] == {}
     assert how == "missing" or {plan["unknown"][concern] for concern in concerns} == {"OSError: it did not answer within 10 s"}
@@ -236,3 +240,85 @@ def test_every_program_of_the_firewall_is_planned_for(programs, rules, steps):
     wanted = {**desired(), "firewall": {"managed": True, "programs": programs}}
     found = observed(firewall={"state": 1, "rules": rules}, programs={PROGRAM: KEG_PROGRAM, OTHER: BEHIND})
     assert steps_of(judge("mac-mini", wanted, found)).get("firewall", []) == steps
+
+
+OLD_PROGRAM = KEG_PROGRAM.replace("0.32.15", "0.32.3")
+KEGS = {"brew": True, "installed": ["0.24.0", "0.32.3"], "linked": "0.32.3", "program": OLD_PROGRAM, "pinned": False}
+BAD = {"bad": [{"to": "0.17.0", "severity": "error", "why": "it leaks", "source": "CVE"},
+               {"from": "0.30.0", "to": "0.30.4", "severity": "warning", "why": "it loads nothing",
+                "source": "ollama#1"}]}  # fmt: skip
+
+
+def wanting(**formula):
+    return {**desired(), "homebrew": {**desired()["homebrew"], "versions": BAD, **formula}}
+
+
+@pytest.mark.parametrize(
+    ("formula", "seen", "steps"),
+    [
+        pytest.param(
+            {"policy": "latest"}, {"homebrew": KEGS, "available": "0.32.15", "server": {"version": "0.32.3"}},
+            ["upgrade ollama", f"reload {TARGET}", "load qwen3:8b", "remove ollama 0.24.0"], id="Homebrew has a newer one",
+        ),
+        pytest.param(
+            {"policy": "latest"}, {"homebrew": KEGS, "available": "0.32.3", "server": {"version": "0.32.3"}},
+            [], id="Homebrew has the same",
+        ),
+        pytest.param(
+            {"policy": "latest"}, {"homebrew": KEGS, "available": {"unknown": "offline"}, "server": {"version": "0.32.3"}},
+            [], id="Homebrew could not be asked",
+        ),
+        pytest.param(
+            {"policy": "pinned", "version": "0.24.0"}, {"homebrew": KEGS, "server": {"version": "0.32.3"}},
+            ["relink ollama", f"reload {TARGET}", "load qwen3:8b", "pin ollama"], id="pinned to the one before",
+        ),
+        pytest.param(
+            {"policy": "present"}, {"homebrew": KEGS, "server": {"version": "0.24.0"}},
+            [f"reload {TARGET}", "load qwen3:8b"], id="an earlier run stopped before the restart",
+        ),
+        pytest.param(
+            {"policy": "latest"},
+            {"homebrew": KEGS, "available": "0.32.15", "launchd": {**observed()["launchd"], "jobs": []},
+             "server": {"version": None}},
+            ["upgrade ollama", f"bootstrap {TARGET}", "load qwen3:8b", "remove ollama 0.24.0"], id="no job yet",
+        ),
+    ],
+)  # fmt: skip
+def test_the_version_is_planned_with_its_restart(formula, seen, steps):
+    plan = judge("mac-mini", wanting(**formula), observed(**seen))
+    assert steps_of(plan).get("ollama_version", []) == steps
+    assert "homebrew" not in plan["steps"]
+    # The version's restart is the only one, and brings the residents back itself.
+    assert plan["restarts"] is bool(steps)
+    assert set(plan["steps"]) <= {"ollama_version", "firewall"}
+
+
+@pytest.mark.parametrize(
+    ("keg", "available", "severities"),
+    [
+        pytest.param("0.17.0", {"unknown": "not asked"}, ["error"], id="below the floor"),
+        pytest.param("0.30.2", {"unknown": "not asked"}, ["warning"], id="known bad and there"),
+        pytest.param("0.32.3", {"unknown": "not asked"}, [], id="good"),
+    ],
+)
+def test_a_version_that_must_not_run_is_found_before_anything_is_done(keg, available, severities):
+    kegs = {**KEGS, "installed": [keg], "linked": keg}
+    plan = judge("mac-mini", wanting(), observed(homebrew=kegs, available=available, server={"version": keg}))
+    assert [finding["severity"] for finding in plan["findings"]] == severities
+
+
+def test_an_upgrade_away_from_a_refused_version_is_not_refused():
+    kegs = {**KEGS, "installed": ["0.17.0"], "linked": "0.17.0"}
+    seen = observed(homebrew=kegs, available="0.32.15", server={"version": "0.17.0"})
+    assert judge("mac-mini", wanting(policy="latest"), seen)["findings"] == []
+    seen["available"] = "0.30.2"
+    (finding,) = judge("mac-mini", wanting(policy="latest"), seen)["findings"]
+    assert (finding["severity"], finding["item"]) == ("error", "Ollama 0.30.2")
+
+
+def test_the_firewall_follows_the_version_in_the_same_plan():
+    rules = {"state": 1, "rules": {OLD_PROGRAM: "allow"}}
+    seen = observed(homebrew=KEGS, available="0.32.15", programs={PROGRAM: OLD_PROGRAM}, firewall=rules)
+    plan = judge("mac-mini", wanting(policy="latest"), seen)
+    assert steps_of(plan)["firewall"] == [f"remove {OLD_PROGRAM}", f"allow {KEG_PROGRAM}"]
+    assert plan["paths"] == {PROGRAM: KEG_PROGRAM}

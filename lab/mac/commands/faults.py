@@ -10,6 +10,7 @@ from mac.machine import machine, path
 FAULTS: dict[str, str] = {
     "alf-delay": "seconds until a change of the application firewall shows in --listapps and takes effect",
     "alf-identifier-clash": "socketfilterfw --add drops a program whose code identifier is already listed",
+    "brew-broken-bottle": "the bottles of ollama that brew pours have no llama-server: healthy until a model is to be loaded",
     "brew-broken-link": "brew pours a keg but cannot link it: bin/ollama belongs to somebody else",
     "brew-delay": "seconds every Ruby verb of brew takes (default 0.3; the bash verbs take a fifteenth)",
     "brew-offline": "brew cannot download: install, upgrade and reinstall end with curl's error",

@@ -86,15 +86,15 @@ class Cellar:
         sizes = [file.lstat().st_size for file in self.keg(name, version).rglob("*") if not file.is_dir()]
         return Size(len(sizes), sum(sizes))
 
-    def pour(self, formula: Formula, version: str) -> None:
-        """Unpack a bottle: written beside the Cellar and moved in whole."""
+    def pour(self, formula: Formula, version: str, *, whole: bool = True) -> None:
+        """Unpack a bottle: written beside the Cellar and moved in whole; one of Ollama that is not whole has no llama-server."""
         from ollama import keg as ollama_keg
 
         keg = self.keg(formula.name, version)
         if keg.exists():
             shutil.rmtree(keg)
         if formula.name == "ollama":
-            ollama_keg.write_keg(self.cellar, version)
+            ollama_keg.write_keg(self.cellar, version, runner=whole)
             return
         program = keg / "bin" / formula.name
         program.parent.mkdir(parents=True)
@@ -174,6 +174,8 @@ class Cellar:
         shutil.rmtree(self.keg(name, version))
         if tree.linked == version:
             self.unlink(name)
+        if tree.opt == version:
+            (self.prefix / "opt" / name).unlink()
         if not self.versions(name):
             self.unlink(name)
             self.unpin(name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterator, Sequence
 
+API_SECONDS = 450  # HOMEBREW_API_AUTO_UPDATE_SECS (env_config.rb)
 ROOT_REFUSED = (
     "Error: Running Homebrew as root is extremely dangerous and no longer supported.\n"
     "As Homebrew does not drop privileges on installation you would be giving all\n"
@@ -262,6 +263,7 @@ class Brew:
         form = next((option for option in options if option.startswith("--json")), "")
         if form == "--json=v1":
             raise BrewError("`brew outdated --json=v1` is no longer supported. Use brew outdated --json=v2 instead.")
+        self._refresh()
         rows = []
         for name in [formula_named(name).name for name in names] or self.cellar.names():
             formula, tree = find(name), self.cellar.tree(name)
@@ -321,6 +323,22 @@ class Brew:
             if self.context.hints:
                 print(f"\nYou have {len(stale)} outdated formulae installed.\nYou can upgrade them with brew upgrade")
         return 0
+
+    def _refresh(self) -> None:
+        """Fetch the list of versions when it is older than wanted (api.rb `fetch_api_files!` at 6.0.18).
+
+        HOMEBREW_NO_AUTO_UPDATE stops that as well, unless HOMEBREW_FORCE_API_AUTO_UPDATE is set. Without a way out the list of
+        before serves, with a warning.
+        """
+        if self.context.on("HOMEBREW_NO_AUTO_UPDATE") and not self.context.on("HOMEBREW_FORCE_API_AUTO_UPDATE"):
+            return
+        seconds = int(self.context.variables.get("HOMEBREW_API_AUTO_UPDATE_SECS") or API_SECONDS)
+        if self.tap.age() < seconds:
+            return
+        if fault("brew-offline"):
+            _say(["Warning: packages.arm64_tahoe.jws.json: update failed, falling back to cached version."], error=True)
+            return
+        self.tap.update()
 
     def _auto_update(self) -> None:
         if not self.context.on("HOMEBREW_NO_AUTO_UPDATE") and not fault("brew-offline") and self.tap.update():
@@ -402,7 +420,9 @@ class Brew:
     def cleanup(self, options: builtins.list[str], names: builtins.list[str]) -> int:
         """Delete old kegs."""
         for name in names or self.cellar.names():
-            decided = plan.cleanup(self.cellar.tree(name))
+            formula = find(name)
+            stable = self.tap.stable(formula) if formula else ""
+            decided = plan.cleanup(name, self.cellar.tree(name), stable)
             if "--dry-run" in options or "-n" in options:
                 for step in decided.steps:
                     print(f"Would remove: {self._sized(name, step.version)}")
@@ -481,7 +501,7 @@ class Brew:
             raise BrewError(f"{name}: {reason}")
         codename = {14: "sonoma", 15: "sequoia", 26: "tahoe"}.get(machine().os_major, "tahoe")
         print(f"==> Fetching {name}\n==> Pouring {name}--{version}.arm64_{codename}.bottle.tar.gz")
-        self.cellar.pour(formula, version)
+        self.cellar.pour(formula, version, whole=not fault("brew-broken-bottle"))
 
     def _link(self, name: str, step: Step, *, quiet: bool) -> int:
         keg = f"{self.cellar_shown}/{name}/{step.version}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from mac.machine import fault, write_atomically
@@ -63,11 +64,20 @@ class Tap:
             known = self._known()
         return known.get(formula.name, formula.versions[0])
 
+    def age(self) -> float:
+        """Give the seconds since the copy was fetched; a copy that is not there is as old as can be."""
+        try:
+            return max(0.0, time.time() - self._file.stat().st_mtime)
+        except FileNotFoundError:
+            return float("inf")
+
     def update(self) -> tuple[str, ...]:
         """Fetch the tap; give the names of the formulae whose version changed."""
         before = self._known()
         after = {name: offered(formula) for name, formula in FORMULAE.items()}
-        if after != before:
+        if after == before:
+            self._file.touch()
+        else:
             write_atomically(self._file, json.dumps(after, indent=1).encode("utf-8"))
         return tuple(name for name in after if name in before and before[name] != after[name])
 

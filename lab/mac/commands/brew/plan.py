@@ -21,8 +21,8 @@ class Tree(NamedTuple):
 
     @property
     def current(self) -> str:
-        """Give the version in use: the linked one, or else the one behind `opt`, or else the newest."""
-        for version in (self.linked, self.opt):
+        """Give the version in use: the one behind `opt`, else the linked one, else the newest (`resolve_default_keg`)."""
+        for version in (self.opt, self.linked):
             if version in self.installed:
                 return version
         return self.installed[-1] if self.installed else ""
@@ -65,23 +65,28 @@ def newest_last(versions: Sequence[str]) -> list[str]:
 
 
 def outdated(tree: Tree, stable: str) -> bool:
-    """Say whether the stable version is missing and newer than all that is installed."""
-    return bool(tree.installed) and version_key(tree.installed[-1]) < version_key(stable)
+    """Say whether no keg is both as new as the stable version and in use.
+
+    A keg in use is linked, or behind `opt`; a newer one that is neither counts as outdated, unless the formula is pinned
+    (formula.rb `outdated_kegs` at 6.0.18).
+    """
+    new = [version for version in tree.installed if version_key(version) >= version_key(stable)]
+    return bool(tree.installed) and not any(tree.pinned or version in (tree.opt, tree.linked) for version in new)
 
 
-def _pour(tree: Tree, stable: str, settings: Settings) -> tuple[Step, ...]:
+def _pour(name: str, tree: Tree, stable: str, settings: Settings) -> tuple[Step, ...]:
     steps = [Step("pour", stable), Step("link", stable)]
     if settings.cleanup:
-        # The old keg goes, whatever still runs from it; a pinned keg stays.
-        old = [version for version in tree.installed if version not in (stable, tree.pinned)]
-        steps += [Step("remove", version) for version in old]
+        # The old keg goes, whatever still runs from it.
+        after = Tree((*tree.installed, *(() if stable in tree.installed else (stable,))), stable, stable, tree.pinned)
+        steps += cleanup(name, after, stable).steps
     return tuple(steps)
 
 
 def install(name: str, tree: Tree, stable: str, settings: Settings) -> Plan:
     """Decide `brew install`: new, already there, or outdated, which is upgraded."""
     if not tree.installed:
-        return Plan(_pour(tree, stable, settings))
+        return Plan(_pour(name, tree, stable, settings))
     if outdated(tree, stable):
         if tree.pinned:
             words = f"{name} {tree.current} is already installed and pinned."
@@ -108,7 +113,7 @@ def upgrade(name: str, tree: Tree, stable: str, settings: Settings, named: bool 
     if tree.pinned:
         line = "Not upgrading 1 pinned package:"
         return Plan(err=((_ERROR if named else _WARNING) + line, change), code=int(named))
-    return Plan(_pour(tree, stable, settings), out=("==> Upgrading 1 outdated package:", change))
+    return Plan(_pour(name, tree, stable, settings), out=("==> Upgrading 1 outdated package:", change))
 
 
 def reinstall(name: str, tree: Tree) -> Plan:
@@ -141,12 +146,12 @@ def uninstall(name: str, tree: Tree, cellar: str, force: bool) -> Plan:
 
 
 def pin(name: str, tree: Tree) -> Plan:
-    """Decide `brew pin`."""
+    """Decide `brew pin`: the newest keg is pinned, whichever is linked (formula_pin.rb)."""
     if not tree.installed:
         return Plan(err=(_ERROR + f"{name} not installed",), code=1)
     if tree.pinned:
         return Plan(err=(_WARNING + f"{name} already pinned",))
-    return Plan((Step("pin", tree.current),))
+    return Plan((Step("pin", tree.installed[-1]),))
 
 
 def unpin(name: str, tree: Tree) -> Plan:
@@ -157,17 +162,24 @@ def unpin(name: str, tree: Tree) -> Plan:
 
 
 def link(name: str, tree: Tree, cellar: str, overwrite: bool) -> Plan:
-    """Decide `brew link`."""
+    """Decide `brew link`: the newest keg and no other, and not while another one is linked (cmd/link.rb, keg.rb)."""
     if not tree.installed:
         return no_keg(name, cellar)
+    newest = tree.installed[-1]
+    if tree.linked and tree.linked != newest:
+        problem = (_ERROR + f"Cannot link {name}", f"Another version is already linked: {cellar}/{name}/{tree.linked}")
+        return Plan(out=(f"Linking {cellar}/{name}/{newest}... ",), err=problem, code=1)
     if tree.linked:
         words = f"Already linked: {cellar}/{name}/{tree.linked}"
         hint = ("To relink, run:", f"  brew unlink {name} && brew link {name}")
         return Plan(err=(_WARNING + words, *hint))
-    return Plan((Step("overwrite" if overwrite else "link", tree.installed[-1]),))
+    return Plan((Step("overwrite" if overwrite else "link", newest),))
 
 
-def cleanup(tree: Tree) -> Plan:
-    """Decide `brew cleanup`: every keg but the newest, the linked and the pinned one."""
-    keep = {tree.installed[-1] if tree.installed else "", tree.linked, tree.pinned}
-    return Plan(tuple(Step("remove", version) for version in tree.installed if version not in keep))
+def cleanup(name: str, tree: Tree, stable: str) -> Plan:
+    """Decide `brew cleanup`: what is older than the stable version, once that is there (`eligible_kegs_for_cleanup`)."""
+    if stable not in tree.installed:
+        words = f"Skipping {name}: most recent version {stable} not installed"
+        return Plan(err=(_WARNING + words,)) if tree.installed and not tree.pinned else Plan()
+    old = [version for version in tree.installed if version_key(version) < version_key(stable)]
+    return Plan(tuple(Step("remove", version) for version in old if version not in (tree.linked, tree.pinned)))
