@@ -59,6 +59,10 @@ options:
     type: list
     elements: str
     default: []
+  shell_file:
+    description: A shell's start file that is looked through for our block, C(~) being the connecting user's home. Empty for none.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -93,11 +97,11 @@ if TYPE_CHECKING:
 
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import launchctl, system
+    from macos import launchctl, shell_file, system
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 else:
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import launchctl, system
+    from ansible.module_utils.macos import launchctl, shell_file, system
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 
 
@@ -169,6 +173,7 @@ def main() -> None:
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
+            "shell_file": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -184,6 +189,7 @@ def main() -> None:
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
+        "shell_block": lambda: shell_file.observe(wanted["shell_file"]) if wanted["shell_file"] else None,
     }
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service
+from . import application_firewall, homebrew, models, service, shell_block
 from .case import Case, Judged
 from .vocabulary import Finding, Unknown, plain
 
@@ -96,6 +96,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_service": judge_service,
     "firewall": judge_firewall,
     "ollama_models": judge_models,
+    "shell_env": shell_block.judge,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
 

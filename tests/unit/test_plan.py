@@ -14,7 +14,8 @@ from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, RETIRED, TARGET
 NO_KEG = {"brew": True, "installed": [], "linked": "", "program": "", "pinned": False}
 EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
 NOTHING = {"uid": UID, "home": "/Users/felipe", "files": [], "jobs": [], "disabled": [], "gui_session": True}
-BARE = {"homebrew": NO_KEG, "launchd": NOTHING, "models": EMPTY, "firewall": {"state": 1, "rules": {}}}
+NO_BLOCK = {**observed()["shell_block"], "block": None}
+BARE = {"homebrew": NO_KEG, "launchd": NOTHING, "models": EMPTY, "firewall": {"state": 1, "rules": {}}, "shell_block": NO_BLOCK}
 
 
 def steps_of(plan):
@@ -51,13 +52,13 @@ def test_a_bare_mac_has_every_concern_in_order():
     assert plan["needs_root"] is False
 
 
-@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models"])
+@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models", "shell_block"])
 @pytest.mark.parametrize("how", ["unknown", "missing"])
 def test_what_could_not_be_read_runs_its_concern(part, how):
     seen = observed(**{part: {"unknown": "OSError: it did not answer within 10 s"}})
     if how == "missing":
         del seen[part]
-    concern = {"launchd": "ollama_service", "models": "ollama_models"}.get(part, part)
+    concern = {"launchd": "ollama_service", "models": "ollama_models", "shell_block": "shell_env"}.get(part, part)
     plan = judge("mac-mini", desired(), seen)
     # Where the formula is cannot be told from nothing, so the firewall may have to look for itself.
     assert set(plan["concerns"]) - {"firewall"} == {concern} - {"firewall"}
