@@ -28,17 +28,18 @@ CLIENT_VARIABLES = ("OLLAMA_HOST", "OLLAMA_NOHISTORY", "OLLAMA_EDITOR")
 
 SHELLS_OWN = frozenset(
     {
-        "ARGC", "BASH_ENV", "BASHOPTS", "CDPATH", "COLUMNS", "DIRSTACK", "EGID", "ENV", "ERRNO", "EUID", "FCEDIT", "FIGNORE",
+        "ARGC", "BASHOPTS", "BASH_ENV", "CDPATH", "COLUMNS", "DIRSTACK", "EGID", "ENV", "ERRNO", "EUID", "FCEDIT", "FIGNORE",
         "FPATH", "FUNCNAME", "FUNCNEST", "GID", "GROUPS", "HISTCHARS", "HISTCMD", "HISTFILE", "HISTSIZE", "HOME", "IFS",
         "KEYBOARD_HACK", "LINENO", "LINES", "LOGNAME", "MAILCHECK", "MAILPATH", "MANPATH", "MODULE_PATH", "NULLCMD", "OLDPWD",
         "OPTARG", "OPTERR", "OPTIND", "PATH", "PIPESTATUS", "POSIXLY_CORRECT", "POSTEDIT", "PPID", "PROMPT", "PROMPT2",
         "PROMPT3", "PROMPT4", "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS3", "PS4", "PSVAR", "PWD", "RANDOM", "READNULLCMD",
         "REPLY", "RPROMPT", "RPROMPT2", "RPS1", "RPS2", "SAVEHIST", "SECONDS", "SHELLOPTS", "SHLVL", "SPROMPT", "STTY",
         "TERM", "TMOUT", "TTYIDLE", "UID", "USER", "USERNAME", "WATCH", "WORDCHARS", "ZDOTDIR", "_", "aliases", "argv",
-        "builtins", "cdpath", "chpwd", "commands", "dirstack", "fignore", "fpath", "functions", "functions_source", "functrace", "galiases",
-        "histchars", "history", "historywords", "jobdirs", "jobstates", "jobtexts", "keymaps", "mailpath", "manpath",
-        "module_path", "modules", "nameddirs", "options", "parameters", "patchars", "path", "pipestatus", "prompt", "psvar",
-        "reswords", "saliases", "status", "termcap", "terminfo", "userdirs", "usergroups", "watch", "widgets",
+        "builtins", "cdpath", "chpwd", "commands", "dirstack", "fignore", "fpath", "functions", "functions_source",
+        "functrace", "galiases", "histchars", "history", "historywords", "jobdirs", "jobstates", "jobtexts", "keymaps",
+        "mailpath", "manpath", "module_path", "modules", "nameddirs", "options", "parameters", "patchars", "path",
+        "pipestatus", "prompt", "psvar", "reswords", "saliases", "status", "termcap", "terminfo", "userdirs", "usergroups",
+        "watch", "widgets",
     }
 )  # fmt: skip
 """Names that mean something to the shell itself: `USERNAME` changes the user, prompts may be expanded, `UID` is read-only.
