@@ -63,6 +63,11 @@ options:
     description: A shell's start file that is looked through for our block, C(~) being the connecting user's home. Empty for none.
     type: str
     default: ""
+  own_files:
+    description: Files and folders of ours that are looked for; C(~) is the connecting user's home.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -174,6 +179,7 @@ def main() -> None:
             "models_path": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
             "shell_file": {"type": "str", "default": ""},
+            "own_files": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -190,6 +196,7 @@ def main() -> None:
         "models": lambda: observe_models(wanted, home),
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
         "shell_block": lambda: shell_file.observe(wanted["shell_file"]) if wanted["shell_file"] else None,
+        "own_files": lambda: system.read_kinds(wanted["own_files"]),
     }
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}

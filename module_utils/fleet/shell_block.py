@@ -295,8 +295,10 @@ def plan(found: Found, lines: Sequence[str] | None) -> tuple[Step, ...]:
         return (Step("write", found.path, list(found.block or ()) or "no block", list(lines)),)
     if found.block is None:
         return ()
-    why = "the file was made for it and holds nothing else" if found.alone else ""
-    return (Step("remove", found.path, list(found.block), "no file" if found.alone else "no block", why),)
+    if found.alone:
+        why = "the file was made for the block and holds nothing else"
+        return (Step("remove", found.path, list(found.block), "no file", why),)
+    return (Step("remove", f"the block in {found.path}", list(found.block), "no block"),)
 
 
 def findings(host: str, found: Found, *, wanted: bool) -> tuple[Finding, ...]:
