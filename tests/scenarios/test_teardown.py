@@ -85,12 +85,12 @@ def test_models_formula_and_logs_go_where_they_are_asked_for(fleet, pro):
     assert (again.rc, again.changed("macbook-pro")) == (0, 0), again.screen
 
 
-def test_without_a_name_nothing_goes_and_the_list_is_told(fleet, pro):
-    mac, _ = pro
+def test_without_a_name_nothing_goes_and_the_list_is_told(fleet):
+    mac = fleet.mac("macbook-pro")
     before = mac.state()
     run = fleet.play(TEARDOWN, *ONE)
     assert run.rc == 2
-    for words in (f"bootout {mac.target}", f"remove {mac.plist}", "the block in", "teardown_confirm=macbook-pro"):
+    for words in (f"bootout {mac.target}", f"remove {mac.plist}", ".zshrc", "teardown_confirm=macbook-pro"):
         assert words in run.messages("macbook-pro")
     wrong = fleet.play(TEARDOWN, *ONE, "-e", "teardown_confirm=macbook")
     assert "found macbook, allowed are mac-mini, macbook-pro and all" in wrong.messages("macbook-pro")
@@ -100,13 +100,14 @@ def test_without_a_name_nothing_goes_and_the_list_is_told(fleet, pro):
     assert mac.state() == before
 
 
-def test_models_need_a_server_and_that_is_said_before_anything_goes(fleet, pro):
-    mac, _ = pro
+def test_models_need_a_server_and_that_is_said_before_anything_goes(fleet):
+    mac = fleet.mac("macbook-pro")
     mac.boot_out()
     run = fleet.play(TEARDOWN, *ONE, *YES, "-e", "teardown_models=true")
     assert run.rc == 2
     assert "only while the server answers" in run.messages("macbook-pro")
     assert plistlib.loads(mac.run("cat", mac.plist).encode())["Label"] == mac.label
+    assert fleet.screen("playbooks/servers.yml", *ONE).rc == 0
 
 
 def test_a_mac_that_is_away_is_a_line(fleet):

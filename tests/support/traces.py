@@ -10,6 +10,7 @@ NOT_OURS = (
     "/Users/felipe/.ansible",  # Ansible's own, in use while it runs
     "/Users/felipe/.ansible_async",
     "/Users/felipe/.sudo_as_admin_successful",  # Debian's sudo
+    "/Users/felipe/Library/LaunchAgents",  # the folder itself, which is macOS's; what lies in it counts
 )
 
 _LISTING = r"""
@@ -23,4 +24,10 @@ done
 def tree(mac: Mac) -> set[str]:
     """Return one line for each file and folder: kind, mode, owner, target; and one for the content of each file."""
     lines = mac.run("sh", "-c", _LISTING, "tree", *FOLDERS, user="root").splitlines()
-    return {line for line in lines if not any(line.split("\t")[0] == path or line.startswith(f"{path}/") for path in NOT_OURS)}
+    return {line for line in lines if not _is_exempt(line.split("\t")[0])}
+
+
+def _is_exempt(path: str) -> bool:
+    if path.startswith("/Users/felipe/Library/LaunchAgents/"):
+        return False
+    return any(path == known or path.startswith(f"{known}/") for known in NOT_OURS)
