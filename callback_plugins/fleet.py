@@ -37,6 +37,11 @@ def step_line(step: dict[str, Any]) -> str:
     return f"    {step['action']} {step['item']}: {_short(step['found'])} -> {_short(step['wanted'])}{why}"
 
 
+def gap_line(data: dict[str, Any]) -> str:
+    """Return what clients noticed of a restart."""
+    return f"    nobody held the port for {data['gap_seconds']:.2f} s; the old process took {data['drain_seconds']:.2f} s to end"
+
+
 _WRAPPING = re.compile(r"^Task failed: (?s:.*?)The filter plugin '[^']+' failed: ")
 
 
@@ -99,3 +104,5 @@ class CallbackModule(DefaultCallback):
         if data.get("changed"):
             for step in data.get("steps") or ():
                 self._display.display(step_line(step), color=constants.COLOR_CHANGED)
+            if data.get("gap_seconds") is not None:
+                self._display.display(gap_line(data), color=constants.COLOR_CHANGED)

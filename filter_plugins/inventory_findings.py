@@ -38,7 +38,15 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
         *(
             ()
             if environment
-            else service_findings(host, service["label"], service["domain"], definition, service["retired_labels"])
+            else service_findings(
+                host,
+                service["label"],
+                service["domain"],
+                definition,
+                service["retired_labels"],
+                background_accepted=service["background_accepted"],
+                always_on=service["always_on"],
+            )
         ),
         *model_findings(host, declared["models"], declared["removed"]),
         *refusals(host, "inventory", problems(declared["shell_env"]["variables"], declared["shell_env"]["aliases"])),

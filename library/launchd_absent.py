@@ -27,6 +27,10 @@ options:
   user:
     description: Whose domains and home folder; needed when the module runs as root.
     type: str
+  lock_timeout:
+    description: Seconds to wait for another run on the same Mac.
+    type: int
+    default: 900
 """
 
 EXAMPLES = r"""
@@ -45,6 +49,8 @@ steps:
 
 import os
 import pwd
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
@@ -54,11 +60,13 @@ if TYPE_CHECKING:
     from fleet.vocabulary import differences, plain
     from macos import launchctl
     from macos.launchd_removal import carry_out
+    from macos.one_at_a_time import one_at_a_time
 else:
     from ansible.module_utils.fleet.removal import jobs_plan
     from ansible.module_utils.fleet.vocabulary import differences, plain
     from ansible.module_utils.macos import launchctl
     from ansible.module_utils.macos.launchd_removal import carry_out
+    from ansible.module_utils.macos.one_at_a_time import one_at_a_time
 
 
 def main() -> None:
@@ -67,24 +75,29 @@ def main() -> None:
         argument_spec={
             "labels": {"type": "list", "elements": "str", "required": True},
             "user": {"type": "str"},
+            "lock_timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
     )
     asked = module.params
-    try:
-        account = pwd.getpwnam(asked["user"]) if asked["user"] else pwd.getpwuid(os.getuid())
-        found = launchctl.observe(account.pw_uid, account.pw_dir, asked["labels"])
-    except (OSError, KeyError) as problem:
-        module.fail_json(msg=f"Cannot read what launchd holds of {', '.join(asked['labels'])}: {problem}. Nothing was changed.")
-    steps = jobs_plan(found, asked["labels"])
     done: list[str] = []
-    for step in () if module.check_mode else steps:
+    with ExitStack() as stack:
         try:
-            carry_out(step, found)
-        except OSError as problem:
-            before = f" Done before: {', '.join(done)}." if done else ""
-            module.fail_json(msg=f"Could not {step.action} {step.item}: {problem}.{before}", changed=bool(done))
-        done.append(f"{step.action} {step.item}")
+            account = pwd.getpwnam(asked["user"]) if asked["user"] else pwd.getpwuid(os.getuid())
+            if not module.check_mode:
+                stack.enter_context(one_at_a_time(Path(account.pw_dir), asked["lock_timeout"]))
+            found = launchctl.observe(account.pw_uid, account.pw_dir, asked["labels"])
+        except (OSError, KeyError) as problem:
+            names = ", ".join(asked["labels"])
+            module.fail_json(msg=f"Cannot read what launchd holds of {names}: {problem}. Nothing was changed.")
+        steps = jobs_plan(found, asked["labels"])
+        for step in () if module.check_mode else steps:
+            try:
+                carry_out(step, found)
+            except OSError as problem:
+                before = f" Done before: {', '.join(done)}." if done else ""
+                module.fail_json(msg=f"Could not {step.action} {step.item}: {problem}.{before}", changed=bool(done))
+            done.append(f"{step.action} {step.item}")
     module.exit_json(changed=bool(steps), steps=plain(steps), diff=differences(steps))
 
 

@@ -25,6 +25,10 @@ options:
     type: list
     elements: str
     required: true
+  service:
+    description: The one of these labels whose change may have been cut short by an earlier run.
+    type: str
+    default: ""
   prefix:
     description: Homebrew's prefix.
     type: path
@@ -92,6 +96,7 @@ mac:
 import os
 import pwd
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +106,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleet.models import Installed
+    from fleet.service import Found
     from fleet.vocabulary import Unknown, plain
-    from macos import launchctl, shell_file, system
+    from macos import change_record, launchctl, shell_file, system
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
+    from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import launchctl, shell_file, system
+    from ansible.module_utils.macos import change_record, launchctl, shell_file, system
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
+    from ansible.module_utils.macos.surroundings import read_surroundings
 
 
 def probe(read: Callable[[], Any]) -> Any:
@@ -116,6 +124,12 @@ def probe(read: Callable[[], Any]) -> Any:
         return plain(read())
     except Exception as problem:  # whatever one part does, the others must come back
         return plain(Unknown(f"{type(problem).__name__}: {problem}"))
+
+
+def observe_launchd(account: pwd.struct_passwd, labels: list[str], service: str) -> Found:
+    """Read launchd, and whether a change of the service was cut short."""
+    found = launchctl.observe(account.pw_uid, account.pw_dir, labels)
+    return replace(found, unfinished=change_record.find_record(account, service) if service else "")
 
 
 def observe_models(parameters: dict[str, Any], home: str) -> dict[str, Any]:
@@ -170,6 +184,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "labels": {"type": "list", "elements": "str", "required": True},
+            "service": {"type": "str", "default": ""},
             "prefix": {"type": "path", "default": "/opt/homebrew"},
             "formula": {"type": "str", "default": "ollama"},
             "program": {"type": "path", "required": True},
@@ -188,7 +203,8 @@ def main() -> None:
     home = pwd.getpwuid(uid).pw_dir
     parts: dict[str, Callable[[], Any]] = {
         "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
-        "launchd": lambda: launchctl.observe(uid, home, wanted["labels"]),
+        "launchd": lambda: observe_launchd(pwd.getpwuid(uid), wanted["labels"], wanted["service"]),
+        "surroundings": lambda: read_surroundings(home),
         "firewall": system.read_firewall,
         "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
         "listener": lambda: system.read_listener(wanted["port"]),

@@ -64,6 +64,11 @@ options:
     description: In check mode, judge as if nothing were loaded, because the service starts anew in the same run.
     type: bool
     default: false
+  assume_loaded:
+    description: With O(assume_unloaded), the models that the restart of the service loads again by itself.
+    type: list
+    elements: str
+    default: []
   progress_path:
     description: File for the progress of a pull, one line, replaced as a whole. Set by the action plugin.
     type: str
@@ -185,6 +190,7 @@ def main() -> None:
             "attempts": {"type": "int", "default": 4},
             "load_timeout": {"type": "int", "default": 600},
             "assume_unloaded": {"type": "bool", "default": False},
+            "assume_loaded": {"type": "list", "elements": "str", "default": []},
             "progress_path": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -197,7 +203,7 @@ def main() -> None:
     except (ApiError, ValueError, KeyError) as problem:
         module.fail_json(msg=f"The models cannot be read from {asked['url']}: {problem}. Is the service up?")
     if module.check_mode and asked["assume_unloaded"]:
-        found = after_restart(found)
+        found = after_restart(found, asked["assume_loaded"])
     steps = plan(found, wanted)
     result: dict[str, Any] = {"changed": bool(steps), "steps": plain(steps), "diff": differences(steps)}
     if module.check_mode or not steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,15 @@ class Keg:
     linked: str = ""
     program: str = ""
     pinned: bool = False
+
+
+_CELLAR = re.compile(r"/Cellar/[^/]+/(?P<version>[0-9]+(?:\.[0-9]+)+)(?:_[0-9]+)?/")
+
+
+def cellar_version(program: str) -> str:
+    """Return the version of the keg that a resolved program lies in, without Homebrew's revision; "" when it lies in none."""
+    found = _CELLAR.search(program)
+    return found["version"] if found else ""
 
 
 def plan(found: Keg, formula: str) -> tuple[Step, ...]:

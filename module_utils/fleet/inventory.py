@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from . import environment, service
+from .definition import definition_problems
 from .names import normalise, parse_name
+from .service_findings import inventory_findings
 from .vocabulary import Finding
 
 ADDRESS_VARIABLES = ("fleet_local_name", "fleet_tailnet_ip")
@@ -38,7 +40,14 @@ def unknown_variables(host: str, names: Iterable[str], known: Mapping[str, Itera
 
 
 def service_findings(
-    host: str, label: str, domain: str, definition: Mapping[str, Any] | None, retired: Iterable[str]
+    host: str,
+    label: str,
+    domain: str,
+    definition: Mapping[str, Any] | None,
+    retired: Iterable[str],
+    *,
+    background_accepted: bool = False,
+    always_on: bool = False,
 ) -> tuple[Finding, ...]:
     """Judge the service: label, domain, definition and every variable of its environment."""
     if definition is None:
@@ -46,13 +55,16 @@ def service_findings(
     findings = [
         Finding(host, "inventory", "ollama_service", label, "a definition launchd takes", "error", problem,
                 f"correct the ollama_service_* variables of {host}")
-        for problem in service.definition_problems(label, domain, definition)
+        for problem in definition_problems(label, domain, definition, background_accepted=background_accepted)
     ]  # fmt: skip
     if label in (*retired, service.HOMEBREW_LABEL):
         findings.append(
             _error(host, "ollama_service_label", label, "a label that is not also retired or Homebrew's own",
                    "take it out of ollama_service_retired_labels or choose another label")
         )  # fmt: skip
+    if not findings and domain in ("gui", "user", "system"):
+        wanted = service.Wanted(label, domain, definition)  # type: ignore[arg-type]
+        findings.extend(inventory_findings(host, wanted, always_on=always_on))
     return tuple(findings)
 
 

@@ -39,9 +39,12 @@ class Job:
     stderr_path: str = ""
     working_directory: str = ""
     username: str = ""
+    spawn_type: str = ""
+    run_interval: int | None = None
     minimum_runtime: int | None = None
     exit_timeout: int | None = None
     runs: int = 0
+    successive_crashes: int = 0
     pid: int | None = None
     last_exit: str = ""
     properties: frozenset[str] = frozenset()
@@ -99,9 +102,12 @@ def parse_job(text: str) -> Job:
         stderr_path=scalars.get("stderr path", ""),
         working_directory=scalars.get("working directory", ""),
         username=scalars.get("username", ""),
+        spawn_type=scalars.get("spawn type", "").partition(" ")[0],
+        run_interval=_number(scalars.get("run interval", "").partition(" ")[0]),
         minimum_runtime=_number(scalars.get("minimum runtime")),
         exit_timeout=_number(scalars.get("exit timeout")),
         runs=_number(scalars.get("runs")) or 0,
+        successive_crashes=_number(scalars.get("successive crashes")) or 0,
         pid=_number(scalars.get("pid")),
         last_exit=_last_exit(scalars),
         properties=frozenset(word.strip() for word in scalars.get("properties", "").split("|") if word.strip()),

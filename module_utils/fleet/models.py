@@ -128,9 +128,22 @@ def _loads(found: Found, wanted: Wanted, renewed: set[str], gone: set[str]) -> l
     return steps
 
 
-def after_restart(found: Found) -> Found:
-    """Return what will be found once the server has started anew: it remembers no loaded model (Ollama 0.32.15, observed)."""
-    return replace(found, loaded=())
+def reloads(found: Found, wanted: Wanted) -> tuple[Step, ...]:
+    """List the residents that a server which starts anew must load again, largest first: it remembers none (Ollama 0.32.15)."""
+    have = {model.name.lower() for model in found.installed}
+    there = replace(wanted, models=tuple(model for model in wanted.models if normalise(model.name).lower() in have))
+    return tuple(_loads(replace(found, loaded=()), there, set(), set()))
+
+
+def after_restart(found: Found, reloaded: Sequence[str] = ()) -> Found:
+    """Return what will be found once the server has started anew and loaded these models again."""
+    names = {name.lower() for name in reloaded}
+    loaded = tuple(
+        Loaded(model.name, model.digest, model.size, model.size, 0, pinned=True)
+        for model in found.installed
+        if model.name.lower() in names
+    )
+    return replace(found, loaded=loaded)
 
 
 def is_pinned(expires_at: str, now: datetime) -> bool:

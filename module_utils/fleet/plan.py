@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import plistlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service, shell_block
+from . import application_firewall, homebrew, models, service, service_findings, shell_block
 from .case import Case, Judged
-from .vocabulary import Finding, Unknown, plain
+from .vocabulary import Finding, Step, Unknown, plain
 
 
 def parse_definition(text: str) -> Mapping[str, Any] | None:
@@ -27,7 +28,13 @@ def wanted_service(desired: Mapping[str, Any]) -> service.Wanted:
     if definition is None:
         message = f"the rendered property list of {desired['label']} is not valid"
         raise ValueError(message)
-    return service.Wanted(desired["label"], desired["domain"], definition, tuple(desired["retired_labels"]))
+    return service.Wanted(
+        desired["label"],
+        desired["domain"],
+        definition,
+        tuple(desired["retired_labels"]),
+        tuple(desired.get("muted_labels", ())),
+    )
 
 
 def judge_homebrew(case: Case) -> Judged:
@@ -43,9 +50,40 @@ def judge_service(case: Case) -> Judged:
     launchd = case.part("launchd")
     if isinstance(launchd, Unknown):
         return Judged(unknown=launchd)
-    found = service.found_from_json(launchd)
-    wanted = wanted_service(case.desired["ollama_service"])
-    return Judged(service.plan(found, wanted), service.findings(case.host, found, wanted))
+    asked = case.desired["ollama_service"]
+    keg, server, around = (case.part(name) for name in ("homebrew", "server", "surroundings"))
+    found = replace(
+        service.found_from_json(launchd),
+        running_version="" if isinstance(server, Unknown) else server["version"] or "",
+        program_version="" if isinstance(keg, Unknown) else homebrew.cellar_version(keg["program"]),
+    )
+    wanted = wanted_service(asked)
+    known = None if isinstance(around, Unknown) else service_findings.surroundings_from_json(around)
+    notes = service_findings.findings(case.host, found, wanted, known, always_on=asked["always_on"])
+    return Judged(service_steps(found, wanted, _models(case), asked["gate"]), notes)
+
+
+def service_steps(
+    found: service.Found, wanted: service.Wanted, sets: tuple[models.Found, models.Wanted] | None, gate: str, reason: str = ""
+) -> tuple[Step, ...]:
+    """Return the steps of a server: those of its job, and the residents that a restart drops from memory.
+
+    `sets` is what is installed and what should be, None where it is not known. `gate` is `load` where a change has only succeeded
+    when the residents are back. A `reason` asks for a restart that nothing else calls for.
+    """
+    steps = service.restart(found, wanted, reason) if reason else service.plan(found, wanted)
+    if sets is None or gate != "load" or not service.restarts(steps):
+        return steps
+    return (*steps, *models.reloads(*sets))
+
+
+def _models(case: Case) -> tuple[models.Found, models.Wanted] | None:
+    """Return the models found and wanted, None when the store could not be read."""
+    store, asked = case.part("models"), case.desired["ollama_models"]
+    if isinstance(store, Unknown):
+        return None
+    wanted = models.wanted_from_json(asked["installed"], asked["removed"], asked["unlisted"], asked["policy"])
+    return models.found_from_json(store), wanted
 
 
 def judge_firewall(case: Case) -> Judged:
@@ -70,18 +108,14 @@ def judge_firewall(case: Case) -> Judged:
 
 def judge_models(case: Case) -> Judged:
     """Judge what is installed and loaded; a server that starts anew in the same run remembers nothing."""
-    store = case.part("models")
-    if isinstance(store, Unknown):
-        return Judged(unknown=store)
-    wanted = case.desired["ollama_models"]
-    found = models.found_from_json(store)
+    sets = _models(case)
+    if sets is None:
+        return Judged(unknown=case.part("models"))
+    found, wanted = sets
     if service.restarts(case.steps("ollama_service")):
-        found = models.after_restart(found)
-    steps = models.plan(
-        found, models.wanted_from_json(wanted["installed"], wanted["removed"], wanted["unlisted"], wanted["policy"])
-    )
+        found = models.after_restart(found, reloaded(case.steps("ollama_service")))
     return Judged(
-        steps,
+        models.plan(found, wanted),
         tuple(
             Finding(case.host, "ollama_models", name, "unknown", "asked", "note",
                     f"whether it is up to date could not be asked: {answer.reason}")
@@ -89,6 +123,11 @@ def judge_models(case: Case) -> Judged:
             if isinstance(answer, Unknown)
         ),
     )  # fmt: skip
+
+
+def reloaded(steps: Iterable[Step]) -> list[str]:
+    """Return the models that the steps of a service load again."""
+    return [step.item for step in steps if step.action == "load"]
 
 
 JUDGES: Mapping[str, Callable[[Case], Judged]] = {
@@ -108,7 +147,8 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
 
     `steps` maps each concern that has some to its steps, `unknown` each concern that could not be read to the reason. `concerns`
     are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `restarts`
-    tells that the server will start anew and so lose what is loaded. `needs_root` tells that a service step needs it.
+    tells that the server will start anew and so lose what is loaded, `reloaded` what its own steps load again. `needs_root` tells
+    that a service step needs it.
     """
     judged: dict[str, Judged] = {}
     for concern, judge_concern in JUDGES.items():
@@ -122,5 +162,6 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
         "restarts": service.restarts(judged["ollama_service"].steps),
+        "reloaded": reloaded(judged["ollama_service"].steps),
         "needs_root": service.needs_root(judged["ollama_service"].steps),
     }

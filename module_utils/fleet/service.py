@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .launchctl_output import ADDED_BY_LAUNCHD, Job
-from .vocabulary import Finding, Step, Unknown
+from .vocabulary import Step, Unknown
 
 Domain = Literal["gui", "user", "system"]
 
@@ -17,8 +16,6 @@ HOMEBREW_LABEL = "homebrew.mxcl.ollama"
 
 MODE = 0o644
 """launchd refuses a plist that group or world may write (launchd.plist(5)); 0644 is what Apple's own have."""
-
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,8 @@ class Wanted:
     domain: Domain
     definition: Mapping[str, Any]
     retired: tuple[str, ...] = ()
+    muted: tuple[str, ...] = ()
+    """Labels whose login item is switched off and whose files are left alone, such as Ollama.app's."""
 
     @property
     def periodic(self) -> bool:
@@ -64,7 +63,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """What launchd holds and what lies on disk, for the labels in question, in every domain."""
+    """What launchd holds and what lies on disk, for the labels in question, in every domain.
+
+    `unfinished` is the path of the record that a change left when it was cut short, "" when none was. `running_version` is what
+    the server says it is, `program_version` the version of the keg its program lies in; "" where either is not known.
+    """
 
     uid: int
     home: str
@@ -72,6 +75,15 @@ class Found:
     jobs: tuple[Job, ...] = ()
     disabled: tuple[tuple[str, frozenset[str]], ...] = ()
     gui_session: bool | Unknown = True
+    unfinished: str = ""
+    running_version: str = ""
+    program_version: str = ""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Tell a server that still runs the program of another keg, as after `brew upgrade` without a restart."""
+        known = self.running_version and self.program_version
+        return bool(known) and self.running_version != self.program_version
 
     def job(self, domain: str, label: str) -> Job | None:
         """Return the loaded job of that label in that domain."""
@@ -80,6 +92,10 @@ class Found:
     def is_disabled(self, domain: str, label: str) -> bool:
         """Tell the persistent override; `gui/UID` and `user/UID` share one store (measured on macOS 26.5.1)."""
         return any(label in labels for where, labels in self.disabled if where == domain)
+
+
+SPAWN_TYPES = {"Standard": "daemon", "Interactive": "interactive", "Adaptive": "adaptive"}
+"""ProcessType as `print` words it (macOS 13 to 26.5); how it words Background was never captured, so that is not compared."""
 
 
 def live_differences(job: Job, definition: Mapping[str, Any], path: str) -> dict[str, tuple[Any, Any]]:
@@ -107,20 +123,58 @@ def live_differences(job: Job, definition: Mapping[str, Any], path: str) -> dict
     for key, word in (("RunAtLoad", "runatload"), ("KeepAlive", "keepalive")):
         if isinstance(definition.get(key), bool):
             compare(key, word in job.properties, definition[key])
-    for key, seconds in (("ThrottleInterval", job.minimum_runtime), ("ExitTimeOut", job.exit_timeout)):
+    seconds_of = {
+        "ThrottleInterval": job.minimum_runtime,
+        "ExitTimeOut": job.exit_timeout,
+        "StartInterval": job.run_interval,
+    }
+    for key, seconds in seconds_of.items():
         if key in definition:
             compare(key, seconds, definition[key])
     if "UserName" in definition:
         compare("UserName", job.username, definition["UserName"])
+    if job.spawn_type in SPAWN_TYPES.values():
+        compare("ProcessType", job.spawn_type, SPAWN_TYPES.get(definition.get("ProcessType") or "Standard"))
     return found
+
+
+def definition_of(job: Job) -> dict[str, Any]:
+    """Return the property list that launchd would hold as this job: what ran, where its file is gone or says something else."""
+    made: dict[str, Any] = {
+        "Label": job.label,
+        "ProgramArguments": list(job.arguments) or [job.program],
+        "RunAtLoad": "runatload" in job.properties,
+        "KeepAlive": "keepalive" in job.properties,
+    }
+    environment = {key: value for key, value in job.environment.items() if key not in ADDED_BY_LAUNCHD}
+    optional = {
+        "EnvironmentVariables": environment,
+        "StandardOutPath": job.stdout_path,
+        "StandardErrorPath": job.stderr_path,
+        "WorkingDirectory": job.working_directory,
+        "UserName": job.username if job.domain == "system" else "",
+        "ThrottleInterval": job.minimum_runtime,
+        "ExitTimeOut": job.exit_timeout,
+        "LimitLoadToSessionType": "Background" if job.domain.startswith("user/") else "",
+    }
+    return {**made, **{key: value for key, value in optional.items() if value}}
 
 
 _VISIBLE = frozenset(
     {
         "Label", "Program", "ProgramArguments", "EnvironmentVariables", "StandardOutPath", "StandardErrorPath",
-        "WorkingDirectory", "RunAtLoad", "KeepAlive", "ThrottleInterval", "ExitTimeOut", "UserName",
+        "WorkingDirectory", "RunAtLoad", "KeepAlive",
     }
 )  # fmt: skip
+
+
+def _is_visible(key: str, definition: Mapping[str, Any]) -> bool:
+    """Tell whether `launchctl print` would show that a job runs with another value of this key."""
+    if key in ("RunAtLoad", "KeepAlive"):
+        return isinstance(definition.get(key), bool)
+    if key in ("ThrottleInterval", "ExitTimeOut", "StartInterval", "UserName"):
+        return key in definition
+    return key in _VISIBLE
 
 
 def file_differences(file: File | None, definition: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -141,76 +195,114 @@ def file_differences(file: File | None, definition: Mapping[str, Any]) -> dict[s
 def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
     """List the steps from found to wanted, in the order they must run.
 
-    Everything that would fight for the port goes first, with its file, or it would be back at the next login. A job whose
-    running definition is right is not restarted, whatever its file says and however its last run ended.
+    The new file is written before the old service goes, and the old file goes before the new service comes: whenever the power
+    fails in between, a file that starts a server lies in launchd's folders. A job whose running definition is right is not
+    restarted, whatever its file says and however its last run ended.
     """
     domain, path = wanted.target_domain(found.uid), wanted.path(found.home)
-    labels = {wanted.label, *wanted.retired}
-    steps = [
-        Step("bootout", job.target, "loaded", "absent", _why_retired(job.label, wanted))
-        for job in found.jobs
-        if job.label in labels and (job.domain, job.label) != (domain, wanted.label)
-    ]
-    steps += [
-        Step(
-            "remove",
-            file.path,
-            "present",
-            "absent",
-            "it would start a second server at the next login or boot",
-        )
-        for file in found.files
-        if file.label in labels and file.path != path
-    ]
+    target = f"{domain}/{wanted.label}"
+    steps: list[Step] = []
     if found.is_disabled(domain, wanted.label):
-        steps.append(Step("enable", f"{domain}/{wanted.label}", "disabled", "enabled", "a disabled job does not start"))
+        steps.append(Step("enable", target, "disabled", "enabled", "a disabled job does not start"))
+    changed, step = _file_step(found, wanted, path)
+    steps += [step] if step else []
+    steps += _rivals(found, wanted, domain, path)
+    step = _job_step(found, wanted, target, changed)
+    steps += [step] if step else []
+    if found.unfinished and not restarts(steps):
+        steps.append(
+            Step("finish", target, "a change that was cut short", "proved to work", "the change before this one did not end")
+        )
+    return tuple(steps)
 
+
+def _file_step(found: Found, wanted: Wanted, path: str) -> tuple[dict[str, tuple[Any, Any]], Step | None]:
+    """Return what differs in the property list, and the step that mends it."""
     own = next((file for file in found.files if file.path == path), None)
     changed = file_differences(own, wanted.definition)
     owner = wanted.owner(found.uid)
     if changed:
-        steps.append(Step("write", path, _side(changed, 0), _side(changed, 1)))
-    elif own and own.uid != owner:
+        return changed, Step("write", path, _side(changed, 0), _side(changed, 1))
+    if own and own.uid != owner:
         # Not a chown, which only root may: the folder is ours, so a new file takes the place of the foreign one.
-        steps.append(Step("write", path, f"owner {own.uid}", f"owner {owner}", "launchd refuses what belongs to somebody else"))
-    elif own and own.mode != MODE:
-        steps.append(
-            Step("protect", path, f"mode {own.mode:04o}", f"mode {MODE:04o}", "launchd refuses a file that others may write")
+        return changed, Step("write", path, f"owner {own.uid}", f"owner {owner}", "launchd refuses what belongs to somebody else")
+    if own and own.mode != MODE:
+        return changed, Step(
+            "protect", path, f"mode {own.mode:04o}", f"mode {MODE:04o}", "launchd refuses a file that others may write"
         )
+    return changed, None
 
-    target = f"{domain}/{wanted.label}"
-    job = found.job(domain, wanted.label)
+
+def _rivals(found: Found, wanted: Wanted, domain: str, path: str) -> list[Step]:
+    """Return the steps against what would fight for the port, now or at the next login or boot."""
+    labels = {wanted.label, *wanted.retired}
+    steps = [
+        Step("bootout", job.target, _told(job), "absent", _why_retired(job.label, wanted))
+        for job in found.jobs
+        if job.label in labels and (job.domain, job.label) != (domain, wanted.label)
+    ]
+    steps += [
+        Step("remove", file.path, "present", "absent", "it would start a second server at the next login or boot")
+        for file in found.files
+        if file.label in labels and file.path != path
+    ]
+    for job in found.jobs:
+        if job.label in wanted.muted:
+            steps.append(Step("bootout", job.target, "loaded", "absent", "it would take the port at the next login"))
+            if not found.is_disabled(job.domain, job.label):
+                steps.append(
+                    Step("disable", job.target, "enabled", "disabled", "its login item is not wanted beside this server")
+                )
+    return steps
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """Say what is known of a job that goes: its environment may be the only place where a setting was written down."""
+    own = {key: value for key, value in job.environment.items() if key not in ADDED_BY_LAUNCHD}
+    return {"loaded": job.path or job.state or "without a file", **({"environment": own} if own else {})}
+
+
+def _job_step(found: Found, wanted: Wanted, target: str, changed: Mapping[str, Any]) -> Step | None:
+    """Return the one step that the job itself needs: by what launchd holds in memory, not by its file."""
+    job = found.job(wanted.target_domain(found.uid), wanted.label)
     if job is None:
-        return (*steps, Step("bootstrap", target, "not loaded", "running"))
-    stale = live_differences(job, wanted.definition, path)
-    unseen = {key for key in changed if key not in _VISIBLE and key != "file"}
+        return Step("bootstrap", target, _why_absent(found, wanted), "running")
+    stale = live_differences(job, wanted.definition, wanted.path(found.home))
     if stale:
-        steps.append(Step("reload", target, _side(stale, 0), _side(stale, 1), "launchd runs another definition"))
-    elif unseen:
-        steps.append(
-            Step(
-                "reload",
-                target,
-                "unknown",
-                "as in the file",
-                f"launchd does not show {', '.join(sorted(unseen))}",
-            )
-        )
-    elif wanted.periodic:
-        pass
-    elif job.pid is None and job.state == "not running":
-        steps.append(Step("kickstart", target, job.last_exit or "not running", "running"))
-    elif job.pid is None:
-        steps.append(
-            Step(
-                "reload",
-                target,
-                f"{job.state}, {job.last_exit}",
-                "running",
-                "a fresh start ends launchd's back-off",
-            )
-        )
-    return tuple(steps)
+        return Step("reload", target, _side(stale, 0), _side(stale, 1), "launchd runs another definition")
+    unseen = {key for key in changed if key != "file" and not _is_visible(key, wanted.definition)}
+    if unseen:
+        return Step("reload", target, "unknown", "as in the file", f"launchd does not show {', '.join(sorted(unseen))}")
+    if job.pid is None and not wanted.periodic:
+        if job.state == "not running":
+            return Step("kickstart", target, job.last_exit or "not running", "running")
+        return Step("reload", target, f"{job.state}, {job.last_exit}", "running", "a fresh start ends launchd's back-off")
+    if found.is_outdated:
+        return Step(
+            "reload", target, f"Ollama {found.running_version}", f"Ollama {found.program_version}",
+            "the running server is another version than the installed one",
+        )  # fmt: skip
+    return None
+
+
+def _why_absent(found: Found, wanted: Wanted) -> str:
+    """Say what is known of a job that launchd does not hold (113 has several causes, `print` tells none of them)."""
+    path = wanted.path(found.home)
+    own = next((file for file in found.files if file.path == path), None)
+    if own is None or own.definition is None or any(job.label == wanted.label for job in found.jobs):
+        return "not loaded"
+    if found.is_disabled(wanted.target_domain(found.uid), wanted.label):
+        return "not loaded, disabled"
+    return "not loaded although its file is there and enabled: booted out, or switched off in Login Items"
+
+
+def restart(found: Found, wanted: Wanted, reason: str) -> tuple[Step, ...]:
+    """Return the plan with a full stop and start of the job in it, also where nothing else calls for one."""
+    steps = plan(found, wanted)
+    if restarts(steps):
+        return steps
+    target = f"{wanted.target_domain(found.uid)}/{wanted.label}"
+    return (*(step for step in steps if step.action != "finish"), Step("reload", target, "running", "started anew", reason))
 
 
 def _why_retired(label: str, wanted: Wanted) -> str:
@@ -231,69 +323,8 @@ def needs_root(steps: Sequence[Step]) -> bool:
 
 
 def restarts(steps: Sequence[Step]) -> bool:
-    """Tell whether the server itself starts anew and so loses what it has loaded; a rival that goes is no restart."""
+    """Tell whether the job itself starts anew; a server loses what it has loaded by that. A rival that goes is no restart."""
     return any(step.action in ("bootstrap", "reload", "kickstart") for step in steps)
-
-
-def definition_problems(label: str, domain: str, definition: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what launchd would refuse or drop in silence, one clause each; nothing when the definition is sound."""
-    problems = []
-    if not LABEL.fullmatch(label):
-        problems.append(f"the label {label!r} may hold letters, digits, dots, underscores and dashes only")
-    if definition.get("Label") != label:
-        problems.append(f"the Label inside is {definition.get('Label')!r}, not {label!r}")
-    if domain not in ("gui", "user", "system"):
-        problems.append(f"the domain {domain!r} is none of gui, user, system")
-    arguments = definition.get("ProgramArguments")
-    if not isinstance(arguments, list) or not arguments or not all(isinstance(word, str) for word in arguments):
-        problems.append("ProgramArguments must be a list of texts")
-    elif not arguments[0].startswith("/"):
-        problems.append(f"the program {arguments[0]!r} must be an absolute path")
-    elif "/Cellar/" in arguments[0]:
-        problems.append(f"the program {arguments[0]!r} lies in the Cellar and vanishes with the next brew upgrade")
-    environment = definition.get("EnvironmentVariables", {})
-    if not isinstance(environment, Mapping) or not all(isinstance(value, str) for value in environment.values()):
-        problems.append("every value of EnvironmentVariables must be text, launchd drops others in silence")
-    for key in ("StandardOutPath", "StandardErrorPath", "WorkingDirectory"):
-        value = definition.get(key)
-        if value is not None and not (isinstance(value, str) and value.startswith("/")):
-            problems.append(f"{key} {value!r} must be an absolute path, launchd expands neither ~ nor $HOME")
-    return tuple(problems)
-
-
-def findings(host: str, found: Found, wanted: Wanted) -> tuple[Finding, ...]:
-    """Return what a person should know although no step mends it."""
-    notes = []
-    domain = wanted.target_domain(found.uid)
-    if wanted.domain == "gui" and found.gui_session is False:
-        notes.append(
-            Finding(
-                host, "ollama_service", domain, "nobody is logged in at the screen", "a login session", "error",
-                "an agent of the gui domain cannot start before somebody logs in at the screen",
-                "log in there, or set ollama_service_domain to system",
-            )
-        )  # fmt: skip
-    if isinstance(found.gui_session, Unknown):
-        notes.append(
-            Finding(
-                host, "ollama_service", domain, "unknown", "a login session", "error",
-                f"cannot tell whether somebody is logged in: {found.gui_session.reason}",
-                "connect as the user who owns the service",
-            )
-        )  # fmt: skip
-    job = found.job(domain, wanted.label)
-    if job and job.pid is not None and job.last_exit and not _clean(job.last_exit):
-        notes.append(
-            Finding(
-                host, "ollama_service", job.target, job.last_exit, "running", "note",
-                f"it runs (pid {job.pid}), an earlier run ended with {job.last_exit}",
-            )
-        )  # fmt: skip
-    return tuple(notes)
-
-
-def _clean(last_exit: str) -> bool:
-    return last_exit in ("last exit code = (never exited)", "last exit code = 0")
 
 
 def found_from_json(data: Mapping[str, Any]) -> Found:
@@ -306,6 +337,9 @@ def found_from_json(data: Mapping[str, Any]) -> Found:
         jobs=tuple(job_from_json(job) for job in data["jobs"]),
         disabled=tuple((domain, frozenset(labels)) for domain, labels in data["disabled"]),
         gui_session=session if isinstance(session, bool) else Unknown(session["unknown"]),
+        unfinished=data.get("unfinished", ""),
+        running_version=data.get("running_version", ""),
+        program_version=data.get("program_version", ""),
     )
 
 

@@ -109,13 +109,23 @@ class Fleet:
                         results.setdefault(host, []).append({**result, "task": task["task"]["name"]})
         return Run(done.returncode, done.stdout + done.stderr, results, data["stats"])
 
+    def begin(self, playbook: str, *words: str) -> subprocess.Popen[str]:
+        """Start a playbook as a person does, and do not wait for its end."""
+        return subprocess.Popen(
+            self._command(playbook, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment,
+            cwd=ROOT, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def _command(self, playbook: str, words: tuple[str, ...]) -> list[str]:
+        # Offline: what a registry says today must not decide a test.
+        fixed = ["-i", "inventory", "-i", "lab/inventory", "-e", "preflight_offline=true"]
+        return [str(BIN / "ansible-playbook"), *fixed, playbook, *words]
+
     def _play(
         self, playbook: str, words: tuple[str, ...], extra: dict[str, str], timeout: int
     ) -> subprocess.CompletedProcess[str]:
-        # Offline: what a registry says today must not decide a test.
-        fixed = ["-i", "inventory", "-i", "lab/inventory", "-e", "preflight_offline=true"]
         return subprocess.run(
-            [str(BIN / "ansible-playbook"), *fixed, playbook, *words],
+            self._command(playbook, words),
             capture_output=True, text=True, env={**self.environment, **extra}, cwd=ROOT, check=False, timeout=timeout,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip

@@ -96,6 +96,9 @@ def desired(**models: Any) -> dict[str, Any]:
             "program": PROGRAM,
             "plist": plistlib.dumps(DEFINITION, sort_keys=True).decode(),
             "retired_labels": list(RETIRED),
+            "muted_labels": [],
+            "always_on": False,
+            "gate": "load",
         },
         "firewall": {"managed": True, "programs": [PROGRAM]},
         "ollama_models": {
@@ -128,6 +131,7 @@ def observed(**parts: Any) -> dict[str, Any]:
         "firewall": {"state": 1, "rules": {KEG_PROGRAM: "allow"}},
         "listener": {"addresses": ["*"], "pids": [3438], "commands": ["ollama"], "open": True},
         "server": {"version": "0.32.15"},
+        "surroundings": {"app": "", "app_runs": False, "brew_environment": [], "file_vault": False, "auto_login": "felipe"},
         "models": {
             "installed": [{"name": "qwen3:8b", "digest": DIGEST, "size": 5225388164}],
             "loaded": [

@@ -125,7 +125,9 @@ def test_a_service_that_launchd_would_not_take(label, domain, content, retired, 
 
 
 def test_a_sound_service_has_no_findings():
-    assert service_findings("mac-mini", LABEL, "gui", definition(), ["com.ollama.serve"]) == ()
+    sound = definition(StandardErrorPath="/Users/felipe/x.log", StandardOutPath=None)
+    assert service_findings("mac-mini", LABEL, "gui", sound, ["com.ollama.serve"]) == ()
+    assert {one.severity for one in service_findings("mac-mini", LABEL, "gui", definition(), [])} == {"warning"}
 
 
 def test_two_hosts_with_one_address():
@@ -159,7 +161,7 @@ def test_addresses_are_picked_where_they_are_set():
 
 
 def declared(**changes):
-    service = desired()["ollama_service"]
+    service = {**desired()["ollama_service"], "background_accepted": False}
     return {
         "variables": [],
         "known_variables": KNOWN,
@@ -173,7 +175,7 @@ def declared(**changes):
 
 
 def test_a_sound_inventory_has_no_findings():
-    assert inventory_findings(declared(), "mac-mini") == []
+    assert sentences(inventory_findings(declared(), "mac-mini"), "error") == []
 
 
 def test_one_run_names_every_mistake_once():

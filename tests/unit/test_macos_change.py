@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import plistlib
@@ -12,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.fleet.service import HOMEBREW_LABEL, Found, Wanted, plan
-from ansible.module_utils.macos import launchctl, launchd_change
+from ansible.module_utils.fleet.vocabulary import Step
+from ansible.module_utils.macos import change_record, files, launchctl, launchd_change, service_gate
 from ansible.module_utils.macos.commands import Answer
 from ansible.module_utils.macos.launchd_change import Change, ChangeFailed
 from ansible.module_utils.macos.ollama_api import ApiError
@@ -40,6 +42,9 @@ class Launchd:
         self.drops = False
         self.sleepy = False
         self.strangers = []
+        self.loads = []
+        self.unloadable = ""
+        self.immortal = False
         self.breaks = lambda content: content.get("EnvironmentVariables", {}).get("OLLAMA_HOST") == "broken"
         self._pids = iter(range(100, 10**6))
 
@@ -66,6 +71,13 @@ class Launchd:
             message = "[Errno 61] Connection refused"
             raise ApiError(message)
         return "0.32.15"
+
+    def call(self, _method, _path, body, timeout=10):
+        """Load a model, which a server of this version may not be able to."""
+        assert timeout
+        self.loads.append(body["model"])
+        if self.unloadable:
+            raise ApiError(self.unloadable, 500)
 
     def read_listener(self, _port):
         """Say who holds the port."""
@@ -113,8 +125,17 @@ class Launchd:
         self.jobs[target] = replace(job, state="running", pid=next(self._pids))
         return Answer(0, "", "")
 
+    def _kill(self, _signal, target):
+        if not self.immortal:
+            self.draining[target] = 0
+        return Answer(0, "", "")
+
     def _enable(self, _target):
         return Answer(0, "", "")
+
+
+def record_of(mac, label=LABEL):
+    return mac.home / "records" / f"{label}.json"
 
 
 @pytest.fixture
@@ -129,10 +150,14 @@ def mac(tmp_path, monkeypatch):
     (tmp_path / "err.log").write_text("starting\nError: listen tcp: bind: address already in use\n")
     monkeypatch.setattr(launchd_change, "launchctl", made.launchctl)
     monkeypatch.setattr(launchd_change, "read_job", made.read_job)
-    monkeypatch.setattr(launchd_change, "read_listener", made.read_listener)
-    monkeypatch.setattr(launchd_change, "run", lambda _argv, **_options: Answer(0, "ollama version is 0.32.15\n", ""))
-    monkeypatch.setattr(launchd_change.Api, "version", lambda _api, timeout=3: made.version(timeout))
+    monkeypatch.setattr(launchd_change, "run", lambda _argv, **_options: Answer(0, "", ""))
+    monkeypatch.setattr(service_gate, "read_listener", made.read_listener)
+    monkeypatch.setattr(service_gate, "run", lambda _argv, **_options: Answer(0, "ollama version is 0.32.15\n", ""))
+    monkeypatch.setattr(service_gate.Api, "version", lambda _api, timeout=3: made.version(timeout))
+    monkeypatch.setattr(service_gate.Api, "call", made.call)
+    monkeypatch.setattr(service_gate.ServerGate, "is_bound", lambda _gate: bool(made.serving()))
     monkeypatch.setattr(launchd_change, "time", SimpleNamespace(sleep=made.sleep, monotonic=lambda: made.now))
+    monkeypatch.setattr(change_record, "record_path", lambda _account, label: record_of(made, label))
     return made
 
 
@@ -166,18 +191,20 @@ def found_on(mac):
         launchctl.File(str(path), path.stem, launchctl.read_definition(path), path.stat().st_mode & 0o7777, path.stat().st_uid)
         for path in sorted((mac.home / "Library" / "LaunchAgents").glob("*.plist"))
     )
-    return Found(UID, str(mac.home), files, tuple(mac.jobs.values()), ((GUI, frozenset()),), gui_session=True)
+    unfinished = str(record_of(mac)) if record_of(mac).exists() else ""
+    return Found(UID, str(mac.home), files, tuple(mac.jobs.values()), ((GUI, frozenset()),), unfinished=unfinished)
 
 
-def change(mac, host="0.0.0.0", content=None):
+def change(mac, host="0.0.0.0", content=None, *, residents=(), undo=None):
     """Bring the service to this address, as the module does; return the seconds without an answer."""
     wanted = Wanted(LABEL, "gui", content or content_for(mac, host), RETIRED)
     found = found_on(mac)
-    steps = plan(found, wanted)
+    steps = (*plan(found, wanted), *(Step("load", name, "not loaded", "loaded for good") for name in residents))
     assert steps
-    gap = Change(found, wanted, ACCOUNT, "http://127.0.0.1:1", 1, 30).carry_out(steps)
+    outcome = Change(found, wanted, ACCOUNT, service_gate.ServerGate("http://127.0.0.1:1", 1), 30, undo).carry_out(steps)
     assert plan(found_on(mac), wanted) == ()
-    return gap
+    assert not record_of(mac).exists()
+    return outcome.gap_seconds
 
 
 def verbs(mac):
@@ -223,7 +250,7 @@ def test_a_new_definition_reaches_the_process_and_the_gap_is_told(mac):
 
 def test_a_slow_end_of_the_old_process_is_waited_for(mac):
     installed(mac)
-    mac.drain_reads = 60
+    mac.drain_reads = 150
     assert change(mac) >= 5
     assert verbs(mac) == ["bootout", "bootstrap"]
 
@@ -283,9 +310,9 @@ def test_older_services_go_with_their_files(mac):
 # Changes that fail. -----------------------------------------------------------------------------------------------------
 
 
-def failure(mac, host="broken", content=None):
+def failure(mac, host="broken", content=None, **options):
     with pytest.raises(ChangeFailed) as caught:
-        change(mac, host, content)
+        change(mac, host, content, **options)
     return caught.value
 
 
@@ -367,7 +394,15 @@ def test_a_job_that_launchd_drops_again_is_a_failure_that_names_login_items(mac)
 def test_a_process_that_never_ends_is_a_failure(mac):
     installed(mac)
     mac.drain_reads = 10**6
+    mac.immortal = True
     assert "still registered" in str(failure(mac, "0.0.0.0"))
+
+
+def test_a_process_that_does_not_end_by_itself_is_ended_as_launchd_would(mac):
+    installed(mac)
+    mac.drain_reads = 10**6
+    change(mac)
+    assert verbs(mac) == ["bootout", "kill", "bootstrap"]
 
 
 def test_an_answer_of_somebody_else_is_no_answer(mac, monkeypatch):
@@ -375,7 +410,7 @@ def test_an_answer_of_somebody_else_is_no_answer(mac, monkeypatch):
     path_of(mac).write_bytes(plistlib.dumps(content_for(mac, "127.0.0.1")))
     listeners = iter([mac.read_listener(1)])
     stranger = {"pids": [7], "commands": ["Ollama"], "open": True}
-    monkeypatch.setattr(launchd_change, "read_listener", lambda _port: next(listeners, stranger))
+    monkeypatch.setattr(service_gate, "read_listener", lambda _port: next(listeners, stranger))
     assert "process 7 answers on port 1" in str(failure(mac, "0.0.0.0"))
 
 
@@ -398,7 +433,7 @@ def test_a_port_held_by_a_stranger_is_found_before_anything_is_touched(mac):
 def test_a_port_held_by_another_user_is_found_before_anything_is_touched(mac, monkeypatch):
     raw = plistlib.dumps(content_for(mac, "127.0.0.1"))
     path_of(mac).write_bytes(raw)
-    monkeypatch.setattr(launchd_change, "read_listener", lambda _port: {"pids": [], "commands": [], "open": True})
+    monkeypatch.setattr(service_gate, "read_listener", lambda _port: {"pids": [], "commands": [], "open": True})
     untouched(mac, raw, "a process of another user", host="0.0.0.0")
 
 
@@ -417,7 +452,7 @@ def test_a_program_that_cannot_run_is_found_before_anything_is_touched(mac, monk
             raise answer
         return answer
 
-    monkeypatch.setattr(launchd_change, "run", run)
+    monkeypatch.setattr(service_gate, "run", run)
     try:
         untouched(mac, raw, "bad CPU type" if isinstance(answer, Answer) else "it hangs", host="0.0.0.0")
     except OSError as problem:
@@ -432,22 +467,164 @@ def test_a_log_that_cannot_be_written_is_found_before_anything_is_touched(mac, m
     untouched(mac, raw, str(log), host="0.0.0.0")
 
 
+# A server that answers and cannot work. -----------------------------------------------------------------------------------
+
+
+def test_residents_are_back_before_a_change_has_succeeded(mac):
+    installed(mac)
+    change(mac, residents=["gpt-oss:20b", "qwen3:8b"])
+    assert mac.loads == ["gpt-oss:20b", "qwen3:8b"]
+
+
+def test_a_server_that_cannot_load_is_taken_back(mac):
+    raw = installed(mac)
+    mac.unloadable = "llama-server binary not found"
+    problem = failure(mac, "0.0.0.0", residents=["qwen3:8b"])
+    assert "cannot load qwen3:8b: llama-server binary not found" in str(problem)
+    assert path_of(mac).read_bytes() == raw
+    assert mac.jobs[TARGET].environment["OLLAMA_HOST"] == "127.0.0.1"
+    assert problem.restored is True
+
+
+def test_what_was_changed_outside_launchd_is_taken_back_before_the_old_service_starts(mac):
+    installed(mac)
+    running = []
+    failure(mac, undo=lambda: running.append(mac.serving()))
+    assert running == [[]] or all(job.environment["OLLAMA_HOST"] == "broken" for job in running[0])
+    assert len(running) == 1
+
+
+def test_what_cannot_be_taken_back_is_said(mac):
+    def undo():
+        message = "the old keg is gone"
+        raise OSError(message)
+
+    installed(mac)
+    assert "The old keg is gone." in str(failure(mac, undo=undo))
+
+
+# What ran, which is not always what a file says. ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["newer", "gone", "rubbish"])
+def test_the_definition_that_ran_comes_back_whatever_its_file_says(mac, file):
+    installed(mac)
+    said = {"newer": plistlib.dumps(content_for(mac, "192.168.1.20")), "gone": None, "rubbish": b"no plist"}[file]
+    path_of(mac).unlink() if said is None else path_of(mac).write_bytes(said)
+    problem = failure(mac)
+    assert problem.restored is True
+    assert mac.jobs[TARGET].environment["OLLAMA_HOST"] == "127.0.0.1"
+    assert (path_of(mac).read_bytes() if path_of(mac).exists() else None) == said
+
+
+# Power cuts: every single effect, not a sample. -----------------------------------------------------------------------------
+
+
+class PowerCut(BaseException):
+    """Nothing catches it, as nothing catches the real one."""
+
+
+EFFECTS = (
+    (launchd_change, "launchctl"),
+    (launchd_change, "replace_file"),
+    (change_record, "replace_file"),
+    (change_record, "forget"),
+)
+
+
+def cut_after(monkeypatch, effects):
+    """Let the power fail right before the effect after this many; return what was done."""
+    done = []
+
+    def counted(name, real):
+        def effect(*words, **options):
+            if len(done) == effects:
+                raise PowerCut
+            done.append(name)
+            return real(*words, **options)
+
+        return effect
+
+    for module, name in EFFECTS:
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    return done
+
+
+def boot(mac):
+    """Start what lies in the folder, as the next login does."""
+    mac.jobs, mac.draining, mac.calls = {}, {}, []
+    for path in sorted((mac.home / "Library" / "LaunchAgents").glob("*.plist")):
+        mac.start(plistlib.loads(path.read_bytes()), path)
+
+
+STARTS = {
+    "nothing": lambda _mac: None,
+    "an older definition": installed,
+    "an older label": lambda mac: installed(mac, label="com.ollama.serve"),
+    "brew services": lambda mac: installed(mac, label=HOMEBREW_LABEL),
+}
+
+
+@pytest.mark.parametrize("booted", [True, False], ids=["and a boot", "of the run alone"])
+@pytest.mark.parametrize("outcome", ["good", "bad"])
+@pytest.mark.parametrize("start", STARTS)
+def test_a_power_cut_at_any_effect_loses_nothing(mac, start, outcome, booted):
+    """After a cut, the same change again ends as if there had been none: done, or with the very service that was there first."""
+    host = {"good": "0.0.0.0", "bad": "broken"}[outcome]
+    raw = STARTS[start](mac)
+    before = {path.name: path.read_bytes() for path in (mac.home / "Library" / "LaunchAgents").iterdir()}
+    effects = 0
+    while True:
+        with pytest.MonkeyPatch.context() as patched:
+            done = cut_after(patched, effects)
+            with contextlib.suppress(PowerCut, ChangeFailed):
+                change(mac, host)
+        cut = len(done) == effects
+        if raw is not None:
+            assert list((mac.home / "Library" / "LaunchAgents").glob("*.plist")), f"no server would start after {done}"
+        if booted:
+            boot(mac)
+        mac.drain_reads = 2
+        if outcome == "good":
+            if plan(found_on(mac), Wanted(LABEL, "gui", content_for(mac, host), RETIRED)):
+                change(mac, host)
+            assert [path.name for path in (mac.home / "Library" / "LaunchAgents").glob("*.plist")] == [f"{LABEL}.plist"]
+            assert list(mac.jobs) == [TARGET]
+            assert mac.jobs[TARGET].environment["OLLAMA_HOST"] == host
+        else:
+            if plan(found_on(mac), Wanted(LABEL, "gui", content_for(mac, host), RETIRED)):
+                failure(mac, host)
+            left = {path.name: path.read_bytes() for path in (mac.home / "Library" / "LaunchAgents").glob("*.plist")}
+            assert left == before, f"cut after {done}"
+            assert {job.environment["OLLAMA_HOST"] for job in mac.serving()} == ({"127.0.0.1"} if raw else set())
+        assert not record_of(mac).exists()
+        if not cut:
+            break
+        effects += 1
+        for path in (mac.home / "Library" / "LaunchAgents").glob("*"):
+            path.unlink()
+        mac.jobs, mac.draining, mac.calls = {}, {}, []
+        STARTS[start](mac)
+    assert effects >= 4
+
+
 # The write itself. ------------------------------------------------------------------------------------------------------
 
 
 def test_no_name_in_between_would_be_loaded_by_launchd(mac, monkeypatch):
     names = []
-    make = launchd_change.tempfile.mkstemp
+    make = files.tempfile.mkstemp
 
     def mkstemp(**options):
         handle, name = make(**options)
         names.append(Path(name))
         return handle, name
 
-    monkeypatch.setattr(launchd_change.tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(files.tempfile, "mkstemp", mkstemp)
     change(mac)
     assert names
-    assert all(name.suffix != ".plist" and name.parent == path_of(mac).parent and not name.exists() for name in names)
+    assert all(name.suffix != ".plist" and not name.exists() for name in names)
+    assert {name.parent for name in names} == {path_of(mac).parent, record_of(mac).parent}
     assert left_behind(mac) == [f"{LABEL}.plist"]
 
 
@@ -463,5 +640,5 @@ def test_a_full_disk_leaves_a_healthy_service_running(mac, monkeypatch, where, h
         # Only the file differs from what runs.
         raw = plistlib.dumps(content_for(mac, "10.0.0.1"))
         path_of(mac).write_bytes(raw)
-    monkeypatch.setattr(launchd_change.tempfile if where == "mkstemp" else os, where, full_disk)
+    monkeypatch.setattr(files.tempfile if where == "mkstemp" else os, where, full_disk)
     untouched(mac, raw, "No space left on device", host=host)

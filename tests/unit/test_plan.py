@@ -37,6 +37,7 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
         "concerns": [],
         "all": list(CONCERNS),
         "restarts": False,
+        "reloaded": [],
         "needs_root": False,
     }
 
@@ -67,16 +68,34 @@ def test_what_could_not_be_read_runs_its_concern(part, how):
     assert how == "missing" or plan["unknown"][concern] == "OSError: it did not answer within 10 s"
 
 
-@pytest.mark.parametrize("part", ["server", "machine", "listener"])
+@pytest.mark.parametrize("part", ["server", "machine", "listener", "surroundings"])
 def test_what_no_concern_needs_is_not_missed(part):
     assert judge("mac-mini", desired(), observed(**{part: {"unknown": "x"}}))["concerns"] == []
 
 
 def test_a_restart_means_that_the_residents_are_loaded_again():
     plan = judge("mac-mini", desired(), with_job(environment={"OLLAMA_HOST": "127.0.0.1"}))
+    # By the change of the service itself: it has succeeded only when they are back.
+    assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}", "load qwen3:8b"]}
+    assert plan["concerns"] == ["ollama_service"]
+    assert (plan["restarts"], plan["reloaded"]) == (True, ["qwen3:8b"])
+
+
+def test_a_change_that_is_done_when_the_server_answers_leaves_loading_to_the_models():
+    wanted = desired()
+    wanted["ollama_service"]["gate"] = "answer"
+    plan = judge("mac-mini", wanted, with_job(environment={"OLLAMA_HOST": "127.0.0.1"}))
     assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}"], "ollama_models": ["load qwen3:8b"]}
-    assert plan["concerns"] == ["ollama_service", "ollama_models"]
-    assert plan["restarts"] is True
+
+
+def test_a_server_of_another_version_than_its_keg_is_started_anew():
+    plan = judge("mac-mini", desired(), observed(server={"version": "0.32.14"}))
+    assert steps_of(plan) == {"ollama_service": [f"reload {TARGET}", "load qwen3:8b"]}
+
+
+def test_a_change_that_was_cut_short_is_brought_to_an_end():
+    launchd = {**observed()["launchd"], "unfinished": "/Users/felipe/Library/x.json"}
+    assert steps_of(judge("mac-mini", desired(), observed(launchd=launchd))) == {"ollama_service": [f"finish {TARGET}"]}
 
 
 def test_a_file_that_is_mended_restarts_nothing():

@@ -12,15 +12,15 @@ from ansible.module_utils.fleet.service import (
     File,
     Found,
     Wanted,
-    definition_problems,
+    definition_of,
     file_differences,
-    findings,
     live_differences,
     needs_root,
     plan,
+    restart,
     restarts,
 )
-from ansible.module_utils.fleet.vocabulary import Step, Unknown
+from ansible.module_utils.fleet.vocabulary import Step
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,22 +110,22 @@ def with_jobs(*jobs, files=CONVERGED.files):
         ),
         pytest.param(
             with_jobs(job_of(DEFINITION, domain="system", path=DAEMON_PATH), files=(file_of(DEFINITION, DAEMON_PATH),)),
-            [("bootout", f"system/{LABEL}"), ("remove", DAEMON_PATH), ("write", PATH), ("bootstrap", TARGET)],
+            [("write", PATH), ("bootout", f"system/{LABEL}"), ("remove", DAEMON_PATH), ("bootstrap", TARGET)],
             id="daemon that should be an agent",
         ),
         pytest.param(
             replace(BARE, jobs=(job_of(BREW, path=BREW_AGENT),), files=(file_of(BREW, BREW_AGENT),)),
-            [("bootout", f"gui/{UID}/{HOMEBREW_LABEL}"), ("remove", BREW_AGENT), ("write", PATH), ("bootstrap", TARGET)],
+            [("write", PATH), ("bootout", f"gui/{UID}/{HOMEBREW_LABEL}"), ("remove", BREW_AGENT), ("bootstrap", TARGET)],
             id="brew services, started by the user",
         ),
         pytest.param(
             replace(BARE, jobs=(job_of(BREW, f"user/{UID}", BREW_AGENT),), files=(file_of(BREW, BREW_AGENT),)),
-            [("bootout", f"user/{UID}/{HOMEBREW_LABEL}"), ("remove", BREW_AGENT), ("write", PATH), ("bootstrap", TARGET)],
+            [("write", PATH), ("bootout", f"user/{UID}/{HOMEBREW_LABEL}"), ("remove", BREW_AGENT), ("bootstrap", TARGET)],
             id="brew services, started over ssh",
         ),
         pytest.param(
             replace(BARE, jobs=(job_of(BREW, "system", BREW_DAEMON),), files=(file_of(BREW, BREW_DAEMON),)),
-            [("bootout", f"system/{HOMEBREW_LABEL}"), ("remove", BREW_DAEMON), ("write", PATH), ("bootstrap", TARGET)],
+            [("write", PATH), ("bootout", f"system/{HOMEBREW_LABEL}"), ("remove", BREW_DAEMON), ("bootstrap", TARGET)],
             id="brew services, started with sudo",
         ),
         pytest.param(
@@ -135,7 +135,7 @@ def with_jobs(*jobs, files=CONVERGED.files):
         ),
         pytest.param(
             replace(BARE, jobs=(job_of(OLDER, path=OLDER_PATH),), files=(file_of(OLDER, OLDER_PATH),)),
-            [("bootout", f"gui/{UID}/com.ollama.serve"), ("remove", OLDER_PATH), ("write", PATH), ("bootstrap", TARGET)],
+            [("write", PATH), ("bootout", f"gui/{UID}/com.ollama.serve"), ("remove", OLDER_PATH), ("bootstrap", TARGET)],
             id="older label",
         ),
         pytest.param(
@@ -159,10 +159,95 @@ def with_jobs(*jobs, files=CONVERGED.files):
             id="an earlier run ended badly, the present one is healthy",
         ),
         pytest.param(replace(CONVERGED, jobs=(*CONVERGED.jobs, job_of(definition(Label="com.other")))), [], id="jobs of others"),
+        pytest.param(
+            replace(CONVERGED, files=(file_of(definition(ThrottleInterval=99)),)),
+            [("write", PATH), ("reload", TARGET)],
+            id="a key taken out whose default launchd does not tell apart",
+        ),
+        pytest.param(with_jobs(job_of(DEFINITION, spawn_type="interactive")), [("reload", TARGET)], id="another process type"),
+        pytest.param(with_jobs(job_of(DEFINITION, spawn_type="background")), [], id="a process type nobody has seen printed"),
+        pytest.param(
+            replace(CONVERGED, running_version="0.32.14", program_version="0.32.15"),
+            [("reload", TARGET)],
+            id="the running server is older than the installed one",
+        ),
+        pytest.param(replace(CONVERGED, running_version="0.32.15", program_version="0.32.15"), [], id="the same version"),
+        pytest.param(replace(CONVERGED, running_version="", program_version="0.32.15"), [], id="what runs is not known"),
+        pytest.param(replace(CONVERGED, running_version="0.32.15", program_version=""), [], id="a program outside the Cellar"),
+        pytest.param(replace(CONVERGED, unfinished="/x"), [("finish", TARGET)], id="a change that was cut short"),
+        pytest.param(
+            replace(BARE, unfinished="/x"), [("write", PATH), ("bootstrap", TARGET)], id="cut short, and the plan goes on anyway"
+        ),
+        pytest.param(
+            replace(CONVERGED, unfinished="/x", files=()),
+            [("write", PATH), ("finish", TARGET)],
+            id="cut short, and the file alone is missing",
+        ),
     ],
 )
 def test_plan(found, steps):
     assert acts(plan(found, WANTED)) == steps
+
+
+APP = job_of(definition(Label="com.ollama.ollama"), path="(submitted by smd.12)")
+
+
+@pytest.mark.parametrize(
+    ("muted", "disabled", "steps"),
+    [
+        ((), frozenset(), []),
+        (("com.ollama.ollama",), frozenset(), [("bootout", APP.target), ("disable", APP.target)]),
+        (("com.ollama.ollama",), frozenset({"com.ollama.ollama"}), [("bootout", APP.target)]),
+    ],
+    ids=["left alone", "taken out of the way", "disabled already"],
+)
+def test_the_login_item_of_an_application_is_muted_only_where_that_is_wanted(muted, disabled, steps):
+    found = replace(CONVERGED, jobs=(*CONVERGED.jobs, APP), disabled=((f"gui/{UID}", disabled),))
+    assert acts(plan(found, replace(WANTED, muted=muted))) == steps
+
+
+def test_a_timed_job_is_as_it_should_be_without_a_process():
+    timed = definition(KeepAlive=None, StartInterval=60)
+    wanted = Wanted(LABEL, "gui", timed)
+    idle = job_of(timed, state="not running", pid=None, last_exit="last exit code = 0", run_interval=60)
+    assert plan(with_jobs(idle, files=(file_of(timed),)), wanted) == ()
+    assert acts(plan(with_jobs(replace(idle, run_interval=30), files=(file_of(timed),)), wanted)) == [("reload", TARGET)]
+    assert acts(plan(with_jobs(idle, files=(file_of(timed),)), WANTED)) == [("write", PATH), ("reload", TARGET)]
+
+
+def test_a_job_that_was_switched_off_says_so_where_that_can_be_told():
+    (step,) = plan(replace(CONVERGED, jobs=()), WANTED)
+    assert "Login Items" in step.found
+    (*_, step) = plan(BARE, WANTED)
+    assert step.found == "not loaded"
+
+
+def test_the_environment_of_a_service_that_goes_is_written_down_in_its_step():
+    found = replace(BARE, jobs=(job_of(BREW, path=BREW_AGENT),), files=(file_of(BREW, BREW_AGENT),))
+    (gone,) = (step for step in plan(found, WANTED) if step.action == "bootout")
+    assert gone.found["environment"] == BREW["EnvironmentVariables"]
+
+
+@pytest.mark.parametrize(
+    ("found", "steps"),
+    [
+        (CONVERGED, [("reload", TARGET)]),
+        (replace(CONVERGED, unfinished="/x"), [("reload", TARGET)]),
+        (BARE, [("write", PATH), ("bootstrap", TARGET)]),
+    ],
+    ids=["healthy", "after a cut", "starts anyway"],
+)
+def test_a_restart_that_is_asked_for_is_one_full_stop_and_start(found, steps):
+    assert acts(restart(found, WANTED, "because")) == steps
+
+
+@pytest.mark.parametrize("domain", ["gui", "user", "system"])
+def test_what_launchd_holds_is_written_down_as_it_runs(domain):
+    extra = {"UserName": "felipe"} if domain == "system" else {}
+    session = {"LimitLoadToSessionType": "Background"} if domain == "user" else {}
+    content = definition(ThrottleInterval=30, ExitTimeOut=20, WorkingDirectory="/opt", **extra, **session)
+    job = job_of(content, {"gui": f"gui/{UID}", "user": f"user/{UID}"}.get(domain, "system"))
+    assert definition_of(job) == content
 
 
 @pytest.mark.parametrize(
@@ -262,6 +347,33 @@ class SimulatedMac:
         self._bootout(target)
         self._bootstrap(target)
 
+    def _disable(self, target: str) -> None:
+        domain, _, label = target.rpartition("/")
+        self.found = replace(
+            self.found,
+            disabled=tuple((where, labels | {label} if where == domain else labels) for where, labels in self.found.disabled),
+        )
+
+    def _finish(self, _target: str) -> None:
+        self.found = replace(self.found, unfinished="")
+
+    def starts_at_boot(self) -> bool:
+        """Tell whether a file lies in launchd's folders that would start a server, whatever else happens."""
+        return any(file.definition is not None for file in self.found.files)
+
+    def power_cut(self) -> None:
+        """Forget what is in memory, and load what the files say, as boot and login do."""
+        domains = {"/Library/LaunchDaemons": "system"}
+        jobs = {}
+        for file in self.found.files:
+            folder = file.path.rpartition("/")[0]
+            domain = domains.get(folder, f"gui/{UID}")
+            sound = file.definition is not None and file.mode & 0o022 == 0 and not file.symlink
+            if sound and file.definition and file.definition.get("RunAtLoad") and not self.found.is_disabled(domain, file.label):
+                content = {**file.definition, "Label": file.label}
+                jobs.setdefault((domain, file.label), job_of(content, domain, file.path))
+        self.found = replace(self.found, jobs=tuple(jobs.values()), unfinished="/record")
+
     def _kickstart(self, target: str) -> None:
         (job,) = (job for job in self.found.jobs if job.target == target)
         assert job.pid is None
@@ -332,6 +444,23 @@ def test_what_was_carried_out_leaves_nothing_to_do(found, wanted):
     assert [file.path for file in mac.found.files] == [wanted.path(HOME)]
 
 
+@given(states(), WANTEDS, st.data())
+def test_a_power_cut_between_any_two_steps_loses_nothing(found, wanted, data):
+    """After each prefix of the plan and a boot, a server starts if one would have before, and the next plan ends the same."""
+    steps = plan(found, wanted)
+    mac = SimulatedMac(found, wanted)
+    started = mac.starts_at_boot()
+    for step in steps[: data.draw(st.integers(0, len(steps)), label="steps before the cut")]:
+        mac.apply(step)
+    assert mac.starts_at_boot() or not started
+    mac.power_cut()
+    for step in plan(mac.found, wanted):
+        mac.apply(step)
+    assert plan(replace(mac.found, unfinished=""), wanted) == ()
+    assert [job.target for job in mac.found.jobs] == [f"{wanted.target_domain(UID)}/{LABEL}"]
+    assert [file.path for file in mac.found.files] == [wanted.path(HOME)]
+
+
 @given(states(), WANTEDS)
 def test_a_plan_without_a_restart_never_touches_the_job(found, wanted):
     steps = plan(found, wanted)
@@ -362,76 +491,7 @@ def test_steps_that_touch_what_is_roots_say_so(found, wanted):
     assert touches or wanted.domain != "system" or not steps
 
 
-# What cannot be mended, and what is refused. ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        pytest.param({}, "", id="sound"),
-        pytest.param({"ThrottleInterval": 30, "WorkingDirectory": "/opt"}, "", id="further keys"),
-        pytest.param({"Label": "other"}, "Label inside is 'other'", id="another label inside"),
-        pytest.param({"Label": None}, "Label inside is None", id="no label"),
-        pytest.param({"ProgramArguments": None}, "ProgramArguments", id="no program"),
-        pytest.param({"ProgramArguments": []}, "ProgramArguments", id="empty program"),
-        pytest.param({"ProgramArguments": "ollama serve"}, "ProgramArguments", id="program as text"),
-        pytest.param({"ProgramArguments": ["/x", 1]}, "ProgramArguments", id="number among the arguments"),
-        pytest.param({"ProgramArguments": ["ollama", "serve"]}, "absolute path", id="relative program"),
-        pytest.param({"ProgramArguments": ["~/ollama", "serve"]}, "absolute path", id="program below ~"),
-        pytest.param(
-            {"ProgramArguments": ["/opt/homebrew/Cellar/ollama/0.32.15/bin/ollama"]}, "Cellar", id="program in the Cellar"
-        ),
-        pytest.param({"EnvironmentVariables": {"OLLAMA_DEBUG": 1}}, "must be text", id="number in the environment"),
-        pytest.param({"EnvironmentVariables": {"OLLAMA_DEBUG": True}}, "must be text", id="boolean in the environment"),
-        pytest.param({"EnvironmentVariables": ["A=1"]}, "must be text", id="environment as list"),
-        pytest.param({"StandardErrorPath": "~/x.log"}, "StandardErrorPath '~/x.log'", id="log below ~"),
-        pytest.param({"StandardOutPath": "$HOME/x.log"}, "StandardOutPath", id="log below $HOME"),
-        pytest.param({"WorkingDirectory": 1}, "WorkingDirectory 1", id="working directory as number"),
-    ],
-)
-def test_a_definition_that_launchd_would_refuse_or_trim_is_named(changes, says):
-    problems = definition_problems(LABEL, "gui", definition(**changes))
-    assert [says in problem for problem in problems] == [True] * bool(says)
-
-
-@pytest.mark.parametrize(
-    ("label", "domain", "says"),
-    [
-        ("com user", "gui", "letters, digits"),
-        ("", "gui", "letters, digits"),
-        ("../x", "gui", "letters, digits"),
-        (".x", "gui", "letters, digits"),
-        (LABEL + "\n", "gui", "letters, digits"),
-        (LABEL, "aqua", "none of gui, user, system"),
-        (LABEL, "", "none of gui, user, system"),
-    ],
-)
-def test_a_label_or_domain_that_is_none_is_named(label, domain, says):
-    (problem,) = definition_problems(label, domain, definition(Label=label))
-    assert says in problem
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        pytest.param({}, [], id="healthy"),
-        pytest.param({"gui_session": False}, [("error", f"gui/{UID}")], id="nobody logged in"),
-        pytest.param({"gui_session": Unknown("not permitted")}, [("error", f"gui/{UID}")], id="cannot tell"),
-        pytest.param(
-            {"jobs": (job_of(DEFINITION, last_exit="last exit code = 1"),)}, [("note", TARGET)], id="an earlier run failed"
-        ),
-        pytest.param({"jobs": (job_of(DEFINITION, last_exit="last exit code = 0"),)}, [], id="an earlier run ended well"),
-        pytest.param({"jobs": (job_of(DEFINITION, last_exit=""),)}, [], id="nothing known of earlier runs"),
-        pytest.param({"jobs": ()}, [], id="not loaded is for the plan to say"),
-    ],
-)
-def test_findings_for_an_agent(changes, said):
-    found = replace(CONVERGED, **changes)
-    assert [(finding.severity, finding.item) for finding in findings("mac-mini", found, WANTED)] == said
-
-
-def test_a_daemon_needs_nobody_at_the_screen():
-    assert findings("mac-mini", replace(BARE, gui_session=False), DAEMON) == ()
+# What launchd shows of a job. --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["path", "arguments", "stdout_path", "stderr_path", "working_directory"])

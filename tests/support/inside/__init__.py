@@ -1,0 +1,1 @@
+"""What runs inside a virtual Mac when a module is tried there effect by effect."""
