@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         unknown_variables,
     )
     from fleet.plan import parse_definition
+    from fleet.shell_block import problems, refusals
     from fleet.vocabulary import plain
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
@@ -29,11 +30,12 @@ else:
         unknown_variables,
     )
     from ansible.module_utils.fleet.plan import parse_definition
+    from ansible.module_utils.fleet.shell_block import problems, refusals
     from ansible.module_utils.fleet.vocabulary import plain
 
 
 def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
-    """Put the judgements of service, environment, models and variable names together, in this order."""
+    """Put the judgements of variable names, environment, service, models and client shell together, in this order."""
     service = declared["ollama_service"]
     environment = environment_findings(host, declared["environment"])
     definition = None if environment else parse_definition(service["plist"])
@@ -55,6 +57,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
         ),
         *model_findings(host, declared["models"], declared["removed"]),
         *keep_alive_findings(host, declared["environment"], declared["models"], declared.get("memory_gib")),
+        *refusals(host, "inventory", problems(declared["shell_env"]["variables"], declared["shell_env"]["aliases"])),
     ]
     read: list[dict[str, Any]] = plain(findings)
     return read

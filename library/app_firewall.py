@@ -21,7 +21,7 @@ attributes:
     support: full
 options:
   programs:
-    description: Programs to allow; symbolic links are resolved on the Mac.
+    description: Programs to allow, or whose rules go; symbolic links are resolved on the Mac.
     type: list
     elements: path
     required: true
@@ -31,6 +31,11 @@ options:
       run looks for itself.
     type: dict
     default: {}
+  state:
+    description: C(absent) removes the rules of these programs and of their kegs' other versions, also while it is off.
+    type: str
+    choices: [present, absent]
+    default: present
   timeout:
     description: Seconds to wait until C(--listapps) shows a change; the firewall stores it with a delay.
     type: int
@@ -59,12 +64,12 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fleet.application_firewall import Firewall, is_managed_refusal, plan
+    from fleet.application_firewall import Firewall, is_managed_refusal, plan, removal
     from fleet.vocabulary import Step, Unknown, differences, plain
     from macos.commands import run
     from macos.system import SOCKETFILTERFW, read_firewall
 else:
-    from ansible.module_utils.fleet.application_firewall import is_managed_refusal, plan
+    from ansible.module_utils.fleet.application_firewall import is_managed_refusal, plan, removal
     from ansible.module_utils.fleet.vocabulary import Unknown, differences, plain
     from ansible.module_utils.macos.commands import run
     from ansible.module_utils.macos.system import SOCKETFILTERFW, read_firewall
@@ -80,13 +85,18 @@ def act(step: Step) -> str:
     return f"{added.said}; {unblocked.said}"
 
 
-def wait_until_in_place(programs: list[str], timeout: int) -> Firewall:
-    """Read the rules until nothing is left to do or the time is up."""
+def missing(found: Firewall, programs: list[str], state: str) -> tuple[Step, ...]:
+    """Return what lacks from the state that is asked for."""
+    return plan(found, programs) if state == "present" else removal(found, programs, "")
+
+
+def wait_until_in_place(programs: list[str], state: str, timeout: int) -> tuple[Step, ...]:
+    """Read the rules until nothing is left to do or the time is up; return what is left."""
     deadline = time.monotonic() + timeout
     while True:
-        found = read_firewall()
-        if not plan(found, programs) or time.monotonic() > deadline:
-            return found
+        left = missing(read_firewall(), programs, state)
+        if not left or time.monotonic() > deadline:
+            return left
         time.sleep(0.2)
 
 
@@ -96,6 +106,7 @@ def main() -> None:
         argument_spec={
             "programs": {"type": "list", "elements": "path", "required": True},
             "later_paths": {"type": "dict", "default": {}},
+            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
             "timeout": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
@@ -108,7 +119,8 @@ def main() -> None:
         module.fail_json(msg=f"The application firewall cannot be read: {problem}.")
     if isinstance(found.state, Unknown):
         module.fail_json(msg=f"The application firewall cannot be read: {found.state.reason}.")
-    steps = plan(found, programs)
+    state = module.params["state"]
+    steps = missing(found, programs, state)
     result: dict[str, Any] = {"changed": bool(steps), "steps": plain(steps), "diff": differences(steps)}
     if not steps or module.check_mode:
         module.exit_json(**result)
@@ -119,7 +131,7 @@ def main() -> None:
                 msg=f"This Mac is under device management, which refuses firewall changes ({said})."
                 f" Ask its administrator to allow {', '.join(programs)}."
             )
-    left = plan(wait_until_in_place(programs, module.params["timeout"]), programs)
+    left = wait_until_in_place(programs, state, module.params["timeout"])
     if left:
         module.fail_json(
             msg=f"The application firewall did not take the change: {left[0].item} is still {left[0].found!r}, wanted is"

@@ -79,6 +79,15 @@ options:
     type: list
     elements: str
     default: []
+  shell_file:
+    description: A shell's start file that is looked through for our block, C(~) being the connecting user's home. Empty for none.
+    type: str
+    default: ""
+  own_files:
+    description: Files and folders of ours that are looked for; C(~) is the connecting user's home.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -114,14 +123,14 @@ if TYPE_CHECKING:
     from fleet import homebrew
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import companion_files, launchctl, system
+    from macos import companion_files, launchctl, shell_file, system
     from macos.brew import Brew
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet import homebrew
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import companion_files, launchctl, system
+    from ansible.module_utils.macos import companion_files, launchctl, shell_file, system
     from ansible.module_utils.macos.brew import Brew
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
@@ -213,6 +222,8 @@ def main() -> None:
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
+            "shell_file": {"type": "str", "default": ""},
+            "own_files": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -233,6 +244,8 @@ def main() -> None:
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
+        "shell_block": lambda: shell_file.observe(wanted["shell_file"]) if wanted["shell_file"] else None,
+        "own_files": lambda: system.read_kinds(wanted["own_files"]),
     }
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}

@@ -90,6 +90,18 @@ def plan(found: Firewall, programs: Sequence[str]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def removal(found: Firewall, programs: Sequence[str], cellar: str) -> tuple[Step, ...]:
+    """List the steps after which no rule names one of these programs (resolved paths) or anything below `cellar`.
+
+    Rules are there, and are removed, whether the firewall is on or not. A keg that is gone leaves its rule behind.
+    """
+    return tuple(
+        Step("remove", rule, verdict, "absent")
+        for rule, verdict in sorted(found.rules.items())
+        if rule in programs or (cellar and rule.startswith(cellar)) or any(stale(rule, program) for program in programs)
+    )
+
+
 def findings(host: str, found: Firewall) -> tuple[Finding, ...]:
     """Return what the rules cannot mend: firewall off, block-all, unreadable."""
     if isinstance(found.state, Unknown):

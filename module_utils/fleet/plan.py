@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, companion, homebrew, models, service, service_findings, versions
+from . import application_firewall, companion, homebrew, models, service, service_findings, shell_block, versions
 from .case import Case, Judged
 from .vocabulary import Finding, Step, Unknown, plain
 
@@ -209,6 +209,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "companion": companion.judge_program,
     "ollama_residents": companion.judge_residents,
     "log_rotation": companion.judge_logs,
+    "shell_env": shell_block.judge,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
 

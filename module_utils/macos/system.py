@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import socket
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,3 +113,17 @@ def read_machine(store: Path) -> dict[str, Any]:
         "swap_used_bytes": round(float(used[1]) * 2**20) if used else {"unknown": f"vm.swapusage says {swap.strip()!r}"},
         "disk_free_bytes": shutil.disk_usage(store).free,
     }
+
+
+def read_kinds(paths: Iterable[str]) -> dict[str, str]:
+    """Return what lies at each path that is there, `file`, `folder`, `link` or `other`; OSError where that cannot be told."""
+    kinds = {}
+    for path in paths:
+        place = Path(path).expanduser()
+        try:
+            mode = place.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        tests = (("link", stat.S_ISLNK), ("folder", stat.S_ISDIR), ("file", stat.S_ISREG))
+        kinds[str(place)] = next((kind for kind, is_one in tests if is_one(mode)), "other")
+    return kinds

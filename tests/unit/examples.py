@@ -161,6 +161,7 @@ def desired(**models: Any) -> dict[str, Any]:
             **models,
         },
         **jobs(),
+        "shell_env": {"managed": True, "variables": {"OLLAMA_HOST": "127.0.0.1:11434"}, "aliases": {}},
     }
 
 
@@ -196,5 +197,9 @@ def observed(**parts: Any) -> dict[str, Any]:
             "registry": {"qwen3:8b": DIGEST},
         },
         "machine": {"macos_version": "15.6", "memory_bytes": 17179869184, "swap_used_bytes": 0, "disk_free_bytes": 10**11},
+        "shell_block": {
+            "path": f"{HOME}/.zshrc", "exists": True, "block": ["export OLLAMA_HOST='127.0.0.1:11434'"], "alone": False,
+            "problem": "", "later": [],
+        },
     }  # fmt: skip
     return {**everything, **parts}

@@ -170,6 +170,7 @@ def declared(**changes):
         "ollama_service": service,
         "models": [{"name": "qwen3:8b"}],
         "removed": [],
+        "shell_env": desired()["shell_env"],
         **changes,
     }
 
@@ -184,6 +185,7 @@ def test_one_run_names_every_mistake_once():
             variables=["ollama_service_lable"],
             environment={"OLLAMA_FLASH_ATTENTION": False, "OLLAMA_DEBUG": "1"},
             models=[{"name": "bad name"}],
+            shell_env={"variables": {"OLLAMA_HOST": "0.0.0.0"}, "aliases": {}},
         ),
         "mac-mini",
     )
@@ -191,9 +193,10 @@ def test_one_run_names_every_mistake_once():
         "ollama_service_lable",
         "ollama_service_environment.OLLAMA_FLASH_ATTENTION",
         "ollama_models_installed[0].name",
+        "shell_env_variables.OLLAMA_HOST",
     ]
     lines = sentences(found, "error")
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(line.startswith("mac-mini: ") and "\n" not in line for line in lines)
     assert sentences(found, "warning") == []
     assert sentences(found) == lines

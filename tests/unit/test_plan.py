@@ -15,12 +15,14 @@ NO_KEG = {"brew": True, "installed": [], "linked": "", "program": "", "pinned": 
 EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
 NOTHING = {"uid": UID, "home": "/Users/felipe", "files": [], "jobs": [], "disabled": [], "gui_session": True}
 NOTHING_OF_OURS = {"uid": UID, "home": "/Users/felipe", "entries": {}}
+NO_BLOCK = {**observed()["shell_block"], "block": None}
 BARE = {
     "companion": NOTHING_OF_OURS,
     "homebrew": NO_KEG,
     "launchd": NOTHING,
     "models": EMPTY,
     "firewall": {"state": 1, "rules": {}},
+    "shell_block": NO_BLOCK,
 }
 
 
@@ -64,11 +66,12 @@ def test_a_bare_mac_has_every_concern_in_order():
 CONCERNS_OF = {
     "launchd": {"ollama_service", "ollama_residents", "log_rotation"},
     "models": {"ollama_models"},
+    "shell_block": {"shell_env"},
     "companion": {"companion", "ollama_residents", "log_rotation"},
 }
 
 
-@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models", "companion"])
+@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models", "companion", "shell_block"])
 @pytest.mark.parametrize("how", ["unknown", "missing"])
 def test_what_could_not_be_read_runs_its_concern(part, how):
     seen = observed(**{part: {"unknown": "OSError: it did not answer within 10 s"}})
