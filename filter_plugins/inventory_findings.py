@@ -10,13 +10,14 @@ import ansible.module_utils
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fleet.inventory import environment_findings, model_findings, service_findings, unknown_variables
+    from fleet.inventory import environment_findings, exposure_findings, model_findings, service_findings, unknown_variables
     from fleet.plan import parse_definition
     from fleet.vocabulary import plain
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
     from ansible.module_utils.fleet.inventory import (
         environment_findings,
+        exposure_findings,
         model_findings,
         service_findings,
         unknown_variables,
@@ -26,8 +27,8 @@ else:
 
 
 def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
-    """Put the judgements of service, environment, models and variable names together, in this order."""
-    service = declared["ollama_service"]
+    """Put the judgements of service, environment, exposure, models and variable names together, in this order."""
+    service, exposure = declared["ollama_service"], declared["exposure"]
     environment = environment_findings(host, declared["environment"])
     definition = None if environment else parse_definition(service["plist"])
     findings = [
@@ -38,6 +39,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
             if environment
             else service_findings(host, service["label"], service["domain"], definition, service["retired_labels"])
         ),
+        *exposure_findings(host, exposure["scope"], exposure["networks"], exposure["port"]),
         *model_findings(host, declared["models"], declared["removed"]),
     ]
     read: list[dict[str, Any]] = plain(findings)

@@ -8,8 +8,9 @@ short_description: Read what the fleet's judgements need from a Mac
 version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
-  - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the listener on
-    Ollama's port, the installed and loaded models, the registry's digests and the machine itself.
+  - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the packet filter's
+    files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests and
+    the machine itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -59,6 +60,11 @@ options:
     type: list
     elements: str
     default: []
+  networks:
+    description: Networks towards which the Mac's own address is asked for; nothing is sent.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -93,11 +99,11 @@ if TYPE_CHECKING:
 
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import launchctl, system
+    from macos import launchctl, packet_filter, system
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 else:
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import launchctl, system
+    from ansible.module_utils.macos import launchctl, packet_filter, system
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 
 
@@ -169,6 +175,7 @@ def main() -> None:
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
+            "networks": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -179,6 +186,7 @@ def main() -> None:
         "homebrew": lambda: system.read_keg(wanted["prefix"], wanted["formula"], wanted["program"]),
         "launchd": lambda: launchctl.observe(uid, home, wanted["labels"]),
         "firewall": system.read_firewall,
+        "packet_filter": lambda: packet_filter.observe(wanted["networks"]),
         "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from . import environment, service
+from . import environment, packet_filter, service
 from .names import normalise, parse_name
 from .vocabulary import Finding
 
@@ -66,6 +66,14 @@ def environment_findings(host: str, values: Any) -> tuple[Finding, ...]:
         for problem in environment.check(values)
     ]  # fmt: skip
     return tuple(findings)
+
+
+def exposure_findings(host: str, scope: Any, networks: Any, port: Any) -> tuple[Finding, ...]:
+    """Judge who may reach the port, before any of it could come near a rule of the packet filter."""
+    return tuple(
+        _error(host, variable, found, allowed, f"correct it in host_vars/{host} or group_vars")
+        for variable, found, allowed in packet_filter.problems(scope, networks, port)
+    )
 
 
 def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service
+from . import application_firewall, homebrew, models, packet_filter, service
 from .case import Case, Judged
 from .vocabulary import Finding, Unknown, plain
 
@@ -68,6 +68,18 @@ def judge_firewall(case: Case) -> Judged:
     return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
 
 
+def judge_exposure(case: Case) -> Judged:
+    """Judge who may reach the port: the packet filter's files, its job, and what the job last found in force."""
+    desired = case.desired["exposure"]
+    if not desired["managed"]:
+        return Judged()
+    seen = case.part("packet_filter")
+    if isinstance(seen, Unknown):
+        return Judged(unknown=seen)
+    wanted, found = packet_filter.wanted_from_json(desired), packet_filter.found_from_json(seen)
+    return Judged(packet_filter.plan(found, wanted), packet_filter.findings(case.host, found, wanted, roaming=desired["roaming"]))
+
+
 def judge_models(case: Case) -> Judged:
     """Judge what is installed and loaded; a server that starts anew in the same run remembers nothing."""
     store = case.part("models")
@@ -93,6 +105,7 @@ def judge_models(case: Case) -> Judged:
 
 JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "homebrew": judge_homebrew,
+    "exposure": judge_exposure,
     "ollama_service": judge_service,
     "firewall": judge_firewall,
     "ollama_models": judge_models,

@@ -165,6 +165,7 @@ def declared(**changes):
         "known_variables": KNOWN,
         "environment": {"OLLAMA_HOST": "0.0.0.0"},
         "ollama_service": service,
+        "exposure": {"scope": "lan", "networks": ["192.168.1.0/24"], "port": 11434},
         "models": [{"name": "qwen3:8b"}],
         "removed": [],
         **changes,
@@ -180,6 +181,7 @@ def test_one_run_names_every_mistake_once():
         declared(
             variables=["ollama_service_lable"],
             environment={"OLLAMA_FLASH_ATTENTION": False, "OLLAMA_DEBUG": "1"},
+            exposure={"scope": "lan", "networks": ["192.168.1.20/24"], "port": 11434},
             models=[{"name": "bad name"}],
         ),
         "mac-mini",
@@ -187,10 +189,11 @@ def test_one_run_names_every_mistake_once():
     assert [finding["item"] for finding in found] == [
         "ollama_service_lable",
         "ollama_service_environment.OLLAMA_FLASH_ATTENTION",
+        "exposure_networks[0]",
         "ollama_models_installed[0].name",
     ]
     lines = sentences(found, "error")
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(line.startswith("mac-mini: ") and "\n" not in line for line in lines)
     assert sentences(found, "warning") == []
     assert sentences(found) == lines

@@ -14,7 +14,14 @@ from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, RETIRED, TARGET
 NO_KEG = {"brew": True, "installed": [], "linked": "", "program": "", "pinned": False}
 EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
 NOTHING = {"uid": UID, "home": "/Users/felipe", "files": [], "jobs": [], "disabled": [], "gui_session": True}
-BARE = {"homebrew": NO_KEG, "launchd": NOTHING, "models": EMPTY, "firewall": {"state": 1, "rules": {}}}
+UNGUARDED = {"launchd": {**NOTHING, "uid": 0}, "files": [], "state": None, "pf_conf": True, "reaches": None}
+BARE = {
+    "homebrew": NO_KEG,
+    "packet_filter": UNGUARDED,
+    "launchd": NOTHING,
+    "models": EMPTY,
+    "firewall": {"state": 1, "rules": {}},
+}
 
 
 def steps_of(plan):
@@ -51,13 +58,14 @@ def test_a_bare_mac_has_every_concern_in_order():
     assert plan["needs_root"] is False
 
 
-@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models"])
+@pytest.mark.parametrize("part", ["homebrew", "packet_filter", "launchd", "firewall", "models"])
 @pytest.mark.parametrize("how", ["unknown", "missing"])
 def test_what_could_not_be_read_runs_its_concern(part, how):
     seen = observed(**{part: {"unknown": "OSError: it did not answer within 10 s"}})
     if how == "missing":
         del seen[part]
-    concern = {"launchd": "ollama_service", "models": "ollama_models"}.get(part, part)
+    names = {"launchd": "ollama_service", "models": "ollama_models", "packet_filter": "exposure"}
+    concern = names.get(part, part)
     plan = judge("mac-mini", desired(), seen)
     # Where the formula is cannot be told from nothing, so the firewall may have to look for itself.
     assert set(plan["concerns"]) - {"firewall"} == {concern} - {"firewall"}
@@ -153,6 +161,7 @@ def test_nobody_at_the_screen_is_found_before_anything_is_done():
 
 PARTS = {
     "homebrew": [NO_KEG, {"unknown": "x"}],
+    "packet_filter": [UNGUARDED, {"unknown": "x"}, {**UNGUARDED, "state": {"unknown": "x"}}],
     "launchd": [NOTHING, {"unknown": "x"}, {**NOTHING, "gui_session": {"unknown": "x"}}],
     "firewall": [
         {"state": 0, "rules": {}},
@@ -185,6 +194,13 @@ def test_the_wanted_service_is_what_the_template_says():
     wanted = wanted_service(desired()["ollama_service"])
     assert (wanted.label, wanted.domain, wanted.retired) == (LABEL, "gui", RETIRED)
     assert wanted.definition == definition()
+
+
+def test_an_exposure_that_is_not_ours_is_neither_changed_nor_reported():
+    wanted = {**desired(), "exposure": {**desired()["exposure"], "managed": False, "roaming": True}}
+    for part in (UNGUARDED, {"unknown": "x"}):
+        plan = judge("mac-mini", wanted, observed(packet_filter=part))
+        assert (plan["concerns"], plan["findings"]) == ([], [])
 
 
 OTHER = "/opt/homebrew/bin/other"
