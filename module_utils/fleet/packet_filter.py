@@ -30,6 +30,7 @@ ANCHOR = "com.apple/100.ollama-fleet"
 and 250.ApplicationFirewall. So /etc/pf.conf, which system updates write anew, needs no line of ours."""
 
 TABLE = "ollama_fleet"
+MARK = "ollama-fleet"
 LABEL = "ollama-fleet.exposure"
 FOLDER = "/Library/Application Support/ollama-fleet"
 RULES_PATH = f"{FOLDER}/exposure.pf"
@@ -50,23 +51,38 @@ PROGRAM = f"""\
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 export PATH
 umask 022
+
+# What it mended since the boot, the last twenty times.
+mended=$(sed -n 's/^mended //p' '{STATE_PATH}' 2>/dev/null | tail -n 20)
+if [ -e '{STATE_PATH}' ]; then
+  pfctl -s info 2>/dev/null | grep -q '^Status: Enabled' &&
+    pfctl -a '{ANCHOR}' -s rules 2>/dev/null | grep -q '"{MARK} ' ||
+    mended="$mended
+$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+fi
+
 pfctl -a '{ANCHOR}' -f '{RULES_PATH}' 2>/dev/null
 pfctl -e 2>/dev/null
+
 # At boot Apple's own job may still be loading the main rules, which lead to ours.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-  pfctl -s rules 2>/dev/null | grep -q 'com.apple/[*]' && break
+  main=$(pfctl -s rules 2>/dev/null)
+  case $main in *'com.apple/*'*) break ;; esac
   sleep 1
 done
+
 draft=$(mktemp '{STATE_PATH}.XXXXXX') || exit 1
 {{
   echo '== info'
   pfctl -s info
   echo '== main'
-  pfctl -s rules
+  echo "$main"
   echo '== rules'
   pfctl -a '{ANCHOR}' -s rules
   echo '== table'
   pfctl -a '{ANCHOR}' -t '{TABLE}' -T show
+  echo '== mended'
+  for moment in $mended; do echo "mended $moment"; done
   echo '== end'
 }} >"$draft" 2>/dev/null
 chmod 644 "$draft" && mv -f "$draft" '{STATE_PATH}'
@@ -100,12 +116,17 @@ class File:
 
 @dataclass(frozen=True)
 class State:
-    """What pf itself answered, root asking, when the job ran last: `labels` and `networks` are those of our anchor."""
+    """What pf itself answered, root asking, when the job ran last.
+
+    `asked`: the main rules lead to our anchor. `labels` and `networks` are the anchor's. `mended` are the moments since the boot
+    at which the job found rules gone or pf off, the last twenty.
+    """
 
     enabled: bool
     asked: bool
     labels: tuple[str, ...]
     networks: tuple[str, ...]
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -193,7 +214,7 @@ def wanted_from_json(data: Mapping[str, Any]) -> Wanted:
 def label(wanted: Wanted) -> str:
     """Return the label of the rule. pf prints it as it was given, so what is loaded can be told without pf's normal form."""
     said = " ".join([str(wanted.port), *map(str, wanted.sources)])
-    return f"ollama-fleet {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    return f"{MARK} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 def rules(wanted: Wanted) -> str:
@@ -248,7 +269,7 @@ def parse_state(text: str) -> State | Unknown:
             parts[name] = []
         elif name:
             parts[name].append(line.strip())
-    if list(parts) != ["info", "main", "rules", "table", "end"]:
+    if list(parts) != ["info", "main", "rules", "table", "mended", "end"]:
         return Unknown(f"{STATE_PATH} does not hold what the job writes")
     networks = []
     for line in filter(None, parts["table"]):
@@ -261,6 +282,7 @@ def parse_state(text: str) -> State | Unknown:
         asked=any(line.startswith('anchor "com.apple/*"') for line in parts["main"]),
         labels=tuple(line.partition('label "')[2].partition('"')[0] for line in parts["rules"] if line),
         networks=tuple(map(str, in_order(networks))),
+        mended=tuple(line.partition("mended ")[2] for line in parts["mended"] if line),
     )
 
 
@@ -299,12 +321,7 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
                 Step("write", path, f"owner {file.uid}, mode {file.mode:04o}", f"owner 0, mode {mode:04o}",
                      "root runs it, so nobody else may own or write it")
             )  # fmt: skip
-    wrong = {} if isinstance(found.state, Unknown) else lacks(found.state, wanted)
-    if isinstance(found.state, Unknown):
-        wrong = {"rules": (f"unknown ({found.state.reason})", "loaded")}
-    failed = _last_run_failed(found)
-    if failed:
-        wrong["job"] = (failed, "last exit code = 0")
+    wrong = _in_force(found, wanted)
     if steps or wrong:
         steps.append(
             Step("load", ANCHOR, {key: pair[0] for key, pair in wrong.items()} or "the rules of before",
@@ -327,12 +344,18 @@ def _shown(file: File) -> Any:
     return f"sha256 {hashlib.sha256((file.text or '').encode()).hexdigest()[:16]}"
 
 
-def _last_run_failed(found: Found) -> str:
-    """Return how the job ended when it could not tell what pf holds; its state would be that of an earlier run."""
+def _in_force(found: Found, wanted: Wanted) -> dict[str, tuple[Any, Any]]:
+    """Return what pf lacks by the job's account, which is believed only while the job runs and ends well."""
+    if isinstance(found.state, Unknown):
+        return {"rules": (f"unknown ({found.state.reason})", "loaded")}
+    wrong = lacks(found.state, wanted)
     loaded = found.launchd.job("system", LABEL)
-    if loaded is None or loaded.pid is not None:
-        return ""
-    return "" if loaded.last_exit in ("", "last exit code = (never exited)", "last exit code = 0") else loaded.last_exit
+    if loaded is None:
+        return wrong or {"rules": ("unknown (the job that tells does not run)", "loaded")}
+    ended_well = loaded.last_exit in ("", "last exit code = (never exited)", "last exit code = 0")
+    if loaded.pid is None and not ended_well:
+        wrong["job"] = (loaded.last_exit, "last exit code = 0")
+    return wrong
 
 
 def removal(found: Found) -> tuple[Step, ...]:
@@ -363,6 +386,13 @@ def findings(host: str, found: Found, wanted: Wanted, *, roaming: bool = False) 
             Finding(host, "exposure", "packet filter", f"{where}: no com.apple/*", 'anchor "com.apple/*"',
                     "error" if lost else "warning", f"{where} has no line `anchor \"com.apple/*\"`, so {what}",
                     f"put the lines of Apple's {PF_CONF} back, and load them with `sudo pfctl -f {PF_CONF}` or by a restart")
+        )  # fmt: skip
+    if isinstance(found.state, State) and found.state.mended:
+        often, last = len(found.state.mended), found.state.mended[-1]
+        notes.append(
+            Finding(host, "exposure", "packet filter", f"mended {often} times", "left alone", "warning",
+                    f"its rules were gone or it was off {often} times since the boot, last at {last}, for up to"
+                    f" {INTERVAL_SECONDS} s; {LABEL} put it right", "look for what else on this Mac handles pf")
         )  # fmt: skip
     if wanted.scope == "lan" and roaming:
         notes.append(
@@ -416,4 +446,4 @@ def found_from_json(data: Mapping[str, Any]) -> Found:
 
 def state_from_json(data: Mapping[str, Any]) -> State:
     """Read a state back."""
-    return State(data["enabled"], data["asked"], tuple(data["labels"]), tuple(data["networks"]))
+    return State(data["enabled"], data["asked"], tuple(data["labels"]), tuple(data["networks"]), tuple(data["mended"]))

@@ -204,8 +204,9 @@ class Change:
 
     def _look(self) -> None:
         state = read_state()
-        if state is None or isinstance(state, Unknown):
-            message = f"{PROGRAM_PATH} ran and did not tell what pf holds ({state.reason if state else 'no file'})"
+        if not isinstance(state, State):
+            reason = "no file" if state is None else state.reason
+            message = f"{PROGRAM_PATH} ran and did not tell what pf holds ({reason})"
             raise FilterFailed(message)
         if not state.asked:
             message = (
@@ -228,6 +229,8 @@ class Change:
                     Path(path).unlink(missing_ok=True)
             if PROGRAM_PATH in self.saved and RULES_PATH in self.saved:
                 load()
+                if JOB_PATH in self.saved and launchctl.read_job("system", LABEL) is None:
+                    bootstrap()
                 return "The rules of before are in force again."
             flush()
             return "There were no rules before, and none are left."

@@ -107,7 +107,7 @@ def guarded(wanted: packet_filter.Wanted) -> packet_filter.Found:
             packet_filter.File(program, 0, 0o755, texts[program]),
         ),
         state=packet_filter.State(True, True, (packet_filter.label(wanted),), tuple(map(str, wanted.sources))),
-        reaches={str(network): str(network.network_address + 20) for network in wanted.networks},
+        reaches={str(network): str(network.network_address) for network in wanted.networks},
     )
 
 

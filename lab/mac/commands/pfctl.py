@@ -215,10 +215,10 @@ def flush(pf: Pf, what: str, anchor: str) -> tuple[Pf, list[str]]:
         words = ["rules cleared", "nat cleared", "dummynet cleared", f"{tables} tables deleted."]
         if not anchor:
             words += ["0 states cleared", "source tracking entries cleared", "pf: statistics cleared"]
-        return pf.without(anchor, "rules", "anchors", "tables", "skip"), words
+        return pf.without(anchor, "rules", "anchors", "tables", "const", "skip"), words
     if what == "Tables":
         tables = len(pf.anchors.get(anchor, {}).get("tables", {}))
-        return pf.without(anchor, "tables"), [f"{tables} tables deleted."]
+        return pf.without(anchor, "tables", "const"), [f"{tables} tables deleted."]
     parts = {"rules": ("rules",), "nat": ("anchors",)}.get(what, ())
     return pf.without(anchor, *parts) if parts else pf, [said.get(what, what + " cleared")]
 
