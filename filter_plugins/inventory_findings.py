@@ -39,7 +39,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
             if environment
             else service_findings(host, service["label"], service["domain"], definition, service["retired_labels"])
         ),
-        *exposure_findings(host, exposure["scope"], exposure["networks"], exposure["port"]),
+        *exposure_findings(host, exposure, declared["environment"]),
         *model_findings(host, declared["models"], declared["removed"]),
     ]
     read: list[dict[str, Any]] = plain(findings)

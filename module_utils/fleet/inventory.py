@@ -68,12 +68,23 @@ def environment_findings(host: str, values: Any) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def exposure_findings(host: str, scope: Any, networks: Any, port: Any) -> tuple[Finding, ...]:
-    """Judge who may reach the port, before any of it could come near a rule of the packet filter."""
-    return tuple(
-        _error(host, variable, found, allowed, f"correct it in host_vars/{host} or group_vars")
-        for variable, found, allowed in packet_filter.problems(scope, networks, port)
-    )
+def exposure_findings(host: str, exposure: Mapping[str, Any], variables: Any) -> tuple[Finding, ...]:
+    """Judge who may reach the port, before any of it could come near a rule of the packet filter.
+
+    `variables` are the server's own: a port that it does not listen on would be guarded in vain.
+    """
+    remedy = f"correct it in host_vars/{host} or group_vars"
+    port = exposure["port"]
+    wrong = packet_filter.problems(exposure["scope"], exposure["networks"], port)
+    if wrong or not exposure["managed"]:
+        return tuple(_error(host, variable, found, allowed, remedy) for variable, found, allowed in wrong)
+    try:
+        listens = environment.parse_host(str(variables.get("OLLAMA_HOST", "")))
+    except (ValueError, AttributeError):
+        return ()  # told by environment_findings
+    if listens.is_loopback or listens.port == int(port):
+        return ()
+    return (_error(host, "exposure_port", port, f"{listens.port}, the port of OLLAMA_HOST, which would stay open", remedy),)
 
 
 def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ...]:

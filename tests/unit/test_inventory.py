@@ -6,6 +6,7 @@ import pytest
 from ansible.module_utils.fleet.inventory import (
     address_findings,
     environment_findings,
+    exposure_findings,
     model_findings,
     service_findings,
     unknown_variables,
@@ -17,7 +18,7 @@ from filter_plugins.host_addresses import host_addresses
 from filter_plugins.inventory_findings import inventory_findings
 from filter_plugins.sentences import sentences
 
-from .examples import LABEL, definition, desired
+from .examples import EXPOSURE, LABEL, definition, desired
 
 KNOWN = {
     "ollama_service": ["ollama_service_label", "ollama_service_environment"],
@@ -128,6 +129,38 @@ def test_a_sound_service_has_no_findings():
     assert service_findings("mac-mini", LABEL, "gui", definition(), ["com.ollama.serve"]) == ()
 
 
+@pytest.mark.parametrize(
+    ("changes", "variables", "words"),
+    [
+        ({"scope": "world"}, {}, ["'world'", "loopback, tailnet, lan"]),
+        ({"scope": "world", "managed": False}, {}, ["'world'"]),
+        ({"networks": ["en0"]}, {}, ["'en0'", "a network such as"]),
+        ({"port": 0}, {}, ["0", "1 to 65535"]),
+        ({}, {"OLLAMA_HOST": "0.0.0.0:8080"}, ["11434", "8080, the port of OLLAMA_HOST"]),
+        ({"port": 8080}, {"OLLAMA_HOST": "0.0.0.0"}, ["8080", "11434, the port of OLLAMA_HOST"]),
+    ],
+)
+def test_an_exposure_that_would_guard_nothing(changes, variables, words):
+    finding = the_one(exposure_findings("mac-mini", {**EXPOSURE, **changes}, variables), "exposure_")
+    assert all(word in finding.why for word in words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "variables"),
+    [
+        ({}, {}),
+        ({}, {"OLLAMA_HOST": "0.0.0.0"}),
+        ({"port": "8080"}, {"OLLAMA_HOST": "0.0.0.0:8080"}),
+        ({}, {"OLLAMA_HOST": "127.0.0.1:8080"}),
+        ({}, {"OLLAMA_HOST": "host:abc"}),
+        ({}, "OLLAMA_HOST"),
+        ({"managed": False}, {"OLLAMA_HOST": "0.0.0.0:8080"}),
+    ],
+)
+def test_an_exposure_that_guards_the_servers_port_or_is_not_ours(changes, variables):
+    assert exposure_findings("mac-mini", {**EXPOSURE, **changes}, variables) == ()
+
+
 def test_two_hosts_with_one_address():
     addresses = {
         "mac-mini": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "a.local"},
@@ -165,7 +198,7 @@ def declared(**changes):
         "known_variables": KNOWN,
         "environment": {"OLLAMA_HOST": "0.0.0.0"},
         "ollama_service": service,
-        "exposure": {"scope": "lan", "networks": ["192.168.1.0/24"], "port": 11434},
+        "exposure": dict(EXPOSURE),
         "models": [{"name": "qwen3:8b"}],
         "removed": [],
         **changes,
@@ -181,7 +214,7 @@ def test_one_run_names_every_mistake_once():
         declared(
             variables=["ollama_service_lable"],
             environment={"OLLAMA_FLASH_ATTENTION": False, "OLLAMA_DEBUG": "1"},
-            exposure={"scope": "lan", "networks": ["192.168.1.20/24"], "port": 11434},
+            exposure={**EXPOSURE, "networks": ["192.168.1.20/24"]},
             models=[{"name": "bad name"}],
         ),
         "mac-mini",
