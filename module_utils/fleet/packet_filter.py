@@ -310,8 +310,11 @@ def plan(found: Found, wanted: Wanted) -> tuple[Step, ...]:
     """
     steps = list(_protect_folder(found))
     texts = contents(wanted)
+    folder = found.file(FOLDER)
+    # What lies behind a link in the folder's place goes with the link.
+    ours = folder is not None and folder.plain
     for path, mode in FILES.items():
-        file = found.file(path)
+        file = found.file(path) if ours else None
         if file is None or not file.plain:
             steps.append(Step("write", path, "absent" if file is None else "not a plain file", "present"))
         elif file.text != texts[path]:

@@ -277,6 +277,7 @@ def test_other_networks_are_a_new_file_and_a_load(before, after):
         (with_file(pf.PROGRAM_PATH, mode=0o644), [WRITE_PROGRAM, LOAD]),
         (with_file(pf.FOLDER, mode=0o777), [("protect", pf.FOLDER), LOAD]),
         (with_file(pf.FOLDER, uid=501), [("protect", pf.FOLDER), LOAD]),
+        (with_file(pf.FOLDER, plain=False), [("protect", pf.FOLDER), WRITE_RULES, WRITE_PROGRAM, LOAD]),
         (with_state(enabled=False), [LOAD]),
         (with_state(labels=()), [LOAD]),
         (with_state(labels=(pf.label(LAN), "another")), [LOAD]),
