@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from fleet.inventory import (
         environment_findings,
+        exposure_findings,
         keep_alive_findings,
         model_findings,
         service_findings,
@@ -24,6 +25,7 @@ else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
     from ansible.module_utils.fleet.inventory import (
         environment_findings,
+        exposure_findings,
         keep_alive_findings,
         model_findings,
         service_findings,
@@ -35,8 +37,8 @@ else:
 
 
 def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
-    """Put the judgements of variable names, environment, service, models and client shell together, in this order."""
-    service = declared["ollama_service"]
+    """Put the judgements of variable names, environment, service, exposure, models and client shell together, in this order."""
+    service, exposure = declared["ollama_service"], declared["exposure"]
     environment = environment_findings(host, declared["environment"])
     definition = None if environment else parse_definition(service["plist"])
     findings = [
@@ -55,6 +57,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
                 always_on=service["always_on"],
             )
         ),
+        *exposure_findings(host, exposure, declared["environment"]),
         *model_findings(host, declared["models"], declared["removed"]),
         *keep_alive_findings(host, declared["environment"], declared["models"], declared.get("memory_gib")),
         *refusals(host, "inventory", problems(declared["shell_env"]["variables"], declared["shell_env"]["aliases"])),

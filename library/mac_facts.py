@@ -8,8 +8,9 @@ short_description: Read what the fleet's judgements need from a Mac
 version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
-  - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the listener on
-    Ollama's port, the installed and loaded models, the registry's digests, the fleet's own program and the machine itself.
+  - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the packet filter's
+    files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests, the
+    fleet's own program and the machine itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -79,6 +80,11 @@ options:
     type: list
     elements: str
     default: []
+  networks:
+    description: Networks towards which the Mac's own address is asked for; nothing is sent.
+    type: list
+    elements: str
+    default: []
   shell_file:
     description: A shell's start file that is looked through for our block, C(~) being the connecting user's home. Empty for none.
     type: str
@@ -123,14 +129,14 @@ if TYPE_CHECKING:
     from fleet import homebrew
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import companion_files, launchctl, shell_file, system
+    from macos import companion_files, launchctl, packet_filter, shell_file, system
     from macos.brew import Brew
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet import homebrew
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import companion_files, launchctl, shell_file, system
+    from ansible.module_utils.macos import companion_files, launchctl, packet_filter, shell_file, system
     from ansible.module_utils.macos.brew import Brew
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
@@ -224,6 +230,7 @@ def main() -> None:
             "registry_names": {"type": "list", "elements": "str", "default": []},
             "shell_file": {"type": "str", "default": ""},
             "own_files": {"type": "list", "elements": "str", "default": []},
+            "networks": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -239,6 +246,7 @@ def main() -> None:
         "companion": lambda: companion_files.observe(uid, home),
         "surroundings": lambda: read_surroundings(home),
         "firewall": system.read_firewall,
+        "packet_filter": lambda: packet_filter.observe(wanted["networks"]),
         "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),

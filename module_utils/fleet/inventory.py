@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from . import environment, service
+from . import environment, packet_filter, service
 from .definition import definition_problems
 from .names import normalise, parse_name
 from .service_findings import inventory_findings
@@ -126,6 +126,25 @@ def _or_nothing(read: Callable[[Any, str], int], value: Any) -> int:
         return read(value, "")
     except ValueError:
         return 0
+
+
+def exposure_findings(host: str, exposure: Mapping[str, Any], variables: Any) -> tuple[Finding, ...]:
+    """Judge who may reach the port, before any of it could come near a rule of the packet filter.
+
+    `variables` are the server's own: a port that it does not listen on would be guarded in vain.
+    """
+    remedy = f"correct it in host_vars/{host} or group_vars"
+    port = exposure["port"]
+    wrong = packet_filter.problems(exposure["scope"], exposure["networks"], port)
+    if wrong or not exposure["managed"]:
+        return tuple(_error(host, variable, found, allowed, remedy) for variable, found, allowed in wrong)
+    try:
+        listens = environment.parse_host(str(variables.get("OLLAMA_HOST", "")))
+    except (ValueError, AttributeError):
+        return ()  # told by environment_findings
+    if listens.is_loopback or listens.port == int(port):
+        return ()
+    return (_error(host, "exposure_port", port, f"{listens.port}, the port of OLLAMA_HOST, which would stay open", remedy),)
 
 
 def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ...]:

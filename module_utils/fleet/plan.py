@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, companion, homebrew, models, service, service_findings, shell_block, versions
+from . import application_firewall, companion, homebrew, models, packet_filter, service, service_findings, shell_block, versions
 from .case import Case, Judged
 from .vocabulary import Finding, Step, Unknown, plain
 
@@ -175,6 +175,18 @@ def judge_firewall(case: Case) -> Judged:
     return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
 
 
+def judge_exposure(case: Case) -> Judged:
+    """Judge who may reach the port: the packet filter's files, its job, and what the job last found in force."""
+    desired = case.desired["exposure"]
+    if not desired["managed"]:
+        return Judged()
+    seen = case.part("packet_filter")
+    if isinstance(seen, Unknown):
+        return Judged(unknown=seen)
+    wanted, found = packet_filter.wanted_from_json(desired), packet_filter.found_from_json(seen)
+    return Judged(packet_filter.plan(found, wanted), packet_filter.findings(case.host, found, wanted, roaming=desired["roaming"]))
+
+
 def judge_models(case: Case) -> Judged:
     """Judge what is installed and loaded; a server that starts anew in the same run remembers nothing."""
     sets = _models(case)
@@ -202,6 +214,7 @@ def reloaded(steps: Iterable[Step]) -> list[str]:
 
 JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "homebrew": judge_homebrew,
+    "exposure": judge_exposure,
     "ollama_version": judge_version,
     "ollama_service": judge_service,
     "firewall": judge_firewall,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import application_firewall, homebrew, models, service, shell_block
+from . import application_firewall, homebrew, models, packet_filter, service, shell_block
 from .case import Case, Judged
 from .names import normalise
 from .vocabulary import Finding, Step, Unknown, plain
@@ -73,6 +73,16 @@ def remove_firewall(case: Case) -> Judged:
     return Judged(application_firewall.removal(application_firewall.firewall_from_json(firewall), programs, cellar))
 
 
+def remove_exposure(case: Case) -> Judged:
+    """Judge the rules of the packet filter, and the job that keeps them."""
+    if not case.desired["exposure"]["managed"]:
+        return Judged()
+    part = case.part("packet_filter")
+    if isinstance(part, Unknown):
+        return Judged(unknown=part)
+    return Judged(packet_filter.removal(packet_filter.found_from_json(part)))
+
+
 def remove_shell_block(case: Case) -> Judged:
     """Judge the block in the shell's start file."""
     if case.desired["shell_env"]["managed"] is None:
@@ -118,6 +128,7 @@ REMOVALS: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_models": remove_models,
     "ollama_service": remove_service,
     "firewall": remove_firewall,
+    "exposure": remove_exposure,
     "shell_env": remove_shell_block,
     "homebrew": remove_formula,
     CONCERN: remove_files,
@@ -127,9 +138,9 @@ and our folders go last, since the programs of jobs lie there."""
 
 
 def needs_root(concern: str, steps: Sequence[Step]) -> bool:
-    """Tell whether a step needs root: rules of the application firewall, the system domain, folders outside the home."""
+    """Tell whether a step needs root: rules of either firewall, the system domain, folders outside the home."""
     root = ("system/", "/Library/", "/etc/", "/var/")
-    return any(concern == "firewall" or step.item.startswith(root) for step in steps)
+    return any(concern in ("firewall", "exposure") or step.item.startswith(root) for step in steps)
 
 
 def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,8 +136,13 @@ def test_altq_is_told_on_every_call(mac: Mac) -> None:
             "pass in quick inet proto tcp from 100.64.0.0/10 to any port = 11434 flags S/SA keep state",
         ),
         ("pass quick on lo0\n", "pass quick on lo0 all flags S/SA keep state"),
+        (
+            "table <fleet> const {\n  10.0.0.0/8\n  fe80::/10\n}\n"
+            'block return in quick on ! lo0 proto tcp from ! <fleet> to any port 11434 label "a b"\n',
+            'block return in quick on ! lo0 proto tcp from ! <fleet> to any port = 11434 label "a b"',
+        ),
     ],
-    ids=["block", "pass", "loopback"],
+    ids=["block", "pass", "loopback", "everybody but a table"],
 )
 def test_rules_are_shown_in_their_normal_form(mac: Mac, text: str, normal: str) -> None:
     answer = pfctl(mac, "-vnf", "-", text=text)
@@ -166,6 +171,36 @@ def test_pf_is_off_after_boot_and_a_token_ends_what_it_began(mac: Mac) -> None:
     pfctl(mac, "-d")
     assert pfctl(mac, "-d").rc == 1
     assert pfctl(mac, "-X", token.group(1)).rc == 1
+
+
+def test_an_anchor_below_apples_holds_a_table_and_a_label_of_its_own(mac: Mac) -> None:
+    anchor = "com.apple/100.probe"
+    rules = (
+        'table <probe> const { 10.0.0.0/8, fe80::/10 }\nblock return in proto tcp from ! <probe> to any port 7003 label "a b"\n'
+    )
+    main = pfctl(mac, "-sr").stdout
+    try:
+        for _ in range(2):
+            assert pfctl(mac, "-a", anchor, "-f", "-", text=rules).rc == 0
+        shown = pfctl(mac, "-a", anchor, "-sr").stdout
+        assert shown.count('label "a b"') == 1
+        assert pfctl(mac, "-a", anchor, "-t", "probe", "-T", "show").stdout.split() == ["10.0.0.0/8", "fe80::/10"]
+        assert pfctl(mac, "-a", anchor, "-t", "probe", "-T", "add", "10.0.0.1").rc != 0
+    finally:
+        pfctl(mac, "-a", anchor, "-F", "all")
+    assert (pfctl(mac, "-a", anchor, "-sr").stdout, pfctl(mac, "-sr").stdout) == ("", main)
+
+
+@pytest.mark.virtual
+def test_enabling_without_a_token_takes_one_reference_however_often(mac: Mac) -> None:
+    """xnu, bsd/net/pf_ioctl.c, DIOCSTART: another -e is EEXIST, and the last token given back does not end pf then."""
+    mac.reboot(login=True)
+    assert [pfctl(mac, "-e").rc for _ in range(3)] == [0, 1, 1]
+    token = re.search(r"Token : (\d+)", pfctl(mac, "-E").stderr)
+    assert token
+    assert "1 more pf enable reference(s) remaining" in pfctl(mac, "-X", token.group(1)).stderr
+    assert pfctl(mac, "-s", "info").stdout.startswith("Status: Enabled")
+    pfctl(mac, "-d")
 
 
 @pytest.mark.virtual

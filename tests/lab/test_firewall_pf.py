@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -368,6 +369,32 @@ def test_table_commands(fresh: Box) -> None:
     assert pfctl(fresh, "-a", "x", "-t", "fleet", "-T", "add", "10.0.0.1", "10.2.0.0/16")[2] == ["1/2 addresses added."]
     assert pfctl(fresh, "-a", "x", "-t", "fleet", "-T", "show")[1] == ["   10.0.0.1", "   10.2.0.0/16"]
     assert pfctl(fresh, "-a", "x", "-t", "fleet", "-T", "delete", "10.0.0.1")[2] == ["1/1 addresses deleted."]
+
+
+@pytest.mark.parametrize("words", [["add", "10.3.0.0/16"], ["delete", "10.0.0.1"], ["replace", "10.3.0.0/16"], ["flush"]])
+def test_a_constant_table_is_changed_by_loading_its_file_alone(fresh: Box, words: list[str]) -> None:
+    fresh.write("/t.conf", "table <fleet> const { 10.0.0.1 }\nblock from <fleet>\n")
+    for _ in range(2):
+        assert pfctl(fresh, "-a", "x", "-f", "/t.conf")[0] == 0
+        assert pfctl(fresh, "-a", "x", "-t", "fleet", "-T", *words)[::2] == (1, ["pfctl: Operation not permitted."])
+    assert pfctl(fresh, "-a", "x", "-t", "fleet", "-T", "show")[1] == ["   10.0.0.1"]
+
+
+def test_calls_at_the_same_time_lose_nothing(fresh: Box) -> None:
+    """Two calls at boot, Apple's and somebody else's, each load their own rules; both must be there afterwards."""
+    with store.one_at_a_time():
+        waiting = threading.Thread(target=lambda: took_turns.append(turn()))
+        took_turns: list[bool] = []
+
+        def turn() -> bool:
+            with store.one_at_a_time():
+                return True
+
+        waiting.start()
+        waiting.join(0.2)
+        assert not took_turns
+    waiting.join(10)
+    assert took_turns
 
 
 def test_everything_is_lost_with_var_run(fresh: Box) -> None:

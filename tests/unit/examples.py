@@ -7,6 +7,7 @@ import plistlib
 from dataclasses import replace
 from typing import Any
 
+from ansible.module_utils.fleet import packet_filter
 from ansible.module_utils.fleet.companion import definition as job_definition
 from ansible.module_utils.fleet.companion import job_from_json
 from ansible.module_utils.fleet.companion_settings import to_text
@@ -90,6 +91,32 @@ CONVERGED = Found(
     disabled=((f"gui/{UID}", frozenset()), (f"user/{UID}", frozenset()), ("system", frozenset())),
     gui_session=True,
 )
+EXPOSURE = {"managed": True, "scope": "lan", "networks": ["192.168.1.0/24"], "port": 11434, "roaming": False}
+
+
+def guarded(wanted: packet_filter.Wanted) -> packet_filter.Found:
+    """Return a Mac whose packet filter is as wanted."""
+    job = packet_filter.definition()
+    path, rules, program = packet_filter.JOB_PATH, packet_filter.RULES_PATH, packet_filter.PROGRAM_PATH
+    texts = packet_filter.contents(wanted)
+    return packet_filter.Found(
+        launchd=Found(
+            0,
+            "/var/empty",
+            (file_of(job, path),),
+            (job_of(job, "system", path, state="not running", pid=None, last_exit="last exit code = 0"),),
+            (("system", frozenset()),),
+        ),
+        files=(
+            packet_filter.File(packet_filter.FOLDER, 0, 0o755),
+            packet_filter.File(rules, 0, 0o644, texts[rules]),
+            packet_filter.File(program, 0, 0o755, texts[program]),
+        ),
+        state=packet_filter.State(True, True, (packet_filter.label(wanted),), tuple(map(str, wanted.sources))),
+        reaches={str(network): str(network.network_address) for network in wanted.networks},
+    )
+
+
 BARE = replace(CONVERGED, files=(), jobs=())
 
 
@@ -152,6 +179,7 @@ def desired(**models: Any) -> dict[str, Any]:
             "always_on": False,
             "gate": "load",
         },
+        "exposure": dict(EXPOSURE),
         "firewall": {"managed": True, "programs": [PROGRAM]},
         "ollama_models": {
             "installed": [{"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident"}],
@@ -184,6 +212,7 @@ def observed(**parts: Any) -> dict[str, Any]:
             "disabled": [[f"gui/{UID}", []], [f"user/{UID}", []], ["system", []]], "gui_session": True,
         },
         "companion": companion,
+        "packet_filter": plain(guarded(packet_filter.wanted_from_json(EXPOSURE))),
         "firewall": {"state": 1, "rules": {KEG_PROGRAM: "allow"}},
         "listener": {"addresses": ["*"], "pids": [3438], "commands": ["ollama"], "open": True},
         "server": {"version": "0.32.15"},

@@ -6,6 +6,7 @@ import pytest
 from ansible.module_utils.fleet.inventory import (
     address_findings,
     environment_findings,
+    exposure_findings,
     keep_alive_findings,
     model_findings,
     service_findings,
@@ -18,7 +19,7 @@ from filter_plugins.host_addresses import host_addresses
 from filter_plugins.inventory_findings import inventory_findings
 from filter_plugins.sentences import sentences
 
-from .examples import LABEL, definition, desired
+from .examples import EXPOSURE, LABEL, definition, desired
 
 KNOWN = {
     "ollama_service": ["ollama_service_label", "ollama_service_environment"],
@@ -131,6 +132,38 @@ def test_a_sound_service_has_no_findings():
     assert {one.severity for one in service_findings("mac-mini", LABEL, "gui", definition(), [])} == {"warning"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "variables", "words"),
+    [
+        ({"scope": "world"}, {}, ["'world'", "loopback, tailnet, lan"]),
+        ({"scope": "world", "managed": False}, {}, ["'world'"]),
+        ({"networks": ["en0"]}, {}, ["'en0'", "a network such as"]),
+        ({"port": 0}, {}, ["0", "1 to 65535"]),
+        ({}, {"OLLAMA_HOST": "0.0.0.0:8080"}, ["11434", "8080, the port of OLLAMA_HOST"]),
+        ({"port": 8080}, {"OLLAMA_HOST": "0.0.0.0"}, ["8080", "11434, the port of OLLAMA_HOST"]),
+    ],
+)
+def test_an_exposure_that_would_guard_nothing(changes, variables, words):
+    finding = the_one(exposure_findings("mac-mini", {**EXPOSURE, **changes}, variables), "exposure_")
+    assert all(word in finding.why for word in words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "variables"),
+    [
+        ({}, {}),
+        ({}, {"OLLAMA_HOST": "0.0.0.0"}),
+        ({"port": "8080"}, {"OLLAMA_HOST": "0.0.0.0:8080"}),
+        ({}, {"OLLAMA_HOST": "127.0.0.1:8080"}),
+        ({}, {"OLLAMA_HOST": "host:abc"}),
+        ({}, "OLLAMA_HOST"),
+        ({"managed": False}, {"OLLAMA_HOST": "0.0.0.0:8080"}),
+    ],
+)
+def test_an_exposure_that_guards_the_servers_port_or_is_not_ours(changes, variables):
+    assert exposure_findings("mac-mini", {**EXPOSURE, **changes}, variables) == ()
+
+
 def test_two_hosts_with_one_address():
     addresses = {
         "mac-mini": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "a.local"},
@@ -168,6 +201,7 @@ def declared(**changes):
         "known_variables": KNOWN,
         "environment": {"OLLAMA_HOST": "0.0.0.0"},
         "ollama_service": service,
+        "exposure": dict(EXPOSURE),
         "models": [{"name": "qwen3:8b"}],
         "removed": [],
         "shell_env": desired()["shell_env"],
@@ -184,6 +218,7 @@ def test_one_run_names_every_mistake_once():
         declared(
             variables=["ollama_service_lable"],
             environment={"OLLAMA_FLASH_ATTENTION": False, "OLLAMA_DEBUG": "1"},
+            exposure={**EXPOSURE, "networks": ["192.168.1.20/24"]},
             models=[{"name": "bad name"}],
             shell_env={"variables": {"OLLAMA_HOST": "0.0.0.0"}, "aliases": {}},
         ),
@@ -192,11 +227,12 @@ def test_one_run_names_every_mistake_once():
     assert [finding["item"] for finding in found] == [
         "ollama_service_lable",
         "ollama_service_environment.OLLAMA_FLASH_ATTENTION",
+        "exposure_networks[0]",
         "ollama_models_installed[0].name",
         "shell_env_variables.OLLAMA_HOST",
     ]
     lines = sentences(found, "error")
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(line.startswith("mac-mini: ") and "\n" not in line for line in lines)
     assert sentences(found, "warning") == []
     assert sentences(found) == lines

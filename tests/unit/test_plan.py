@@ -16,9 +16,11 @@ EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
 NOTHING = {"uid": UID, "home": "/Users/felipe", "files": [], "jobs": [], "disabled": [], "gui_session": True}
 NOTHING_OF_OURS = {"uid": UID, "home": "/Users/felipe", "entries": {}}
 NO_BLOCK = {**observed()["shell_block"], "block": None}
+UNGUARDED = {"launchd": {**NOTHING, "uid": 0}, "files": [], "state": None, "pf_conf": True, "reaches": None}
 BARE = {
     "companion": NOTHING_OF_OURS,
     "homebrew": NO_KEG,
+    "packet_filter": UNGUARDED,
     "launchd": NOTHING,
     "models": EMPTY,
     "firewall": {"state": 1, "rules": {}},
@@ -66,12 +68,13 @@ def test_a_bare_mac_has_every_concern_in_order():
 CONCERNS_OF = {
     "launchd": {"ollama_service", "ollama_residents", "log_rotation"},
     "models": {"ollama_models"},
+    "packet_filter": {"exposure"},
     "shell_block": {"shell_env"},
     "companion": {"companion", "ollama_residents", "log_rotation"},
 }
 
 
-@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models", "companion", "shell_block"])
+@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models", "companion", "shell_block", "packet_filter"])
 @pytest.mark.parametrize("how", ["unknown", "missing"])
 def test_what_could_not_be_read_runs_its_concern(part, how):
     seen = observed(**{part: {"unknown": "OSError: it did not answer within 10 s"}})
@@ -193,6 +196,7 @@ def test_nobody_at_the_screen_is_found_before_anything_is_done():
 
 PARTS = {
     "homebrew": [NO_KEG, {"unknown": "x"}],
+    "packet_filter": [UNGUARDED, {"unknown": "x"}, {**UNGUARDED, "state": {"unknown": "x"}}],
     "launchd": [NOTHING, {"unknown": "x"}, {**NOTHING, "gui_session": {"unknown": "x"}}],
     "firewall": [
         {"state": 0, "rules": {}},
@@ -225,6 +229,13 @@ def test_the_wanted_service_is_what_the_template_says():
     wanted = wanted_service(desired()["ollama_service"])
     assert (wanted.label, wanted.domain, wanted.retired) == (LABEL, "gui", RETIRED)
     assert wanted.definition == definition()
+
+
+def test_an_exposure_that_is_not_ours_is_neither_changed_nor_reported():
+    wanted = {**desired(), "exposure": {**desired()["exposure"], "managed": False, "roaming": True}}
+    for part in (UNGUARDED, {"unknown": "x"}):
+        plan = judge("mac-mini", wanted, observed(packet_filter=part))
+        assert (plan["concerns"], plan["findings"]) == ([], [])
 
 
 OTHER = "/opt/homebrew/bin/other"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.module_utils.fleet import packet_filter
 from ansible.module_utils.fleet.application_firewall import Firewall, removal
 from ansible.module_utils.fleet.removal import REMOVALS, jobs_plan, judge, needs_root
 from ansible.module_utils.fleet.vocabulary import Step
@@ -42,6 +43,13 @@ NOTHING = {
     "launchd": {**observed()["launchd"], "files": [], "jobs": []},
     "firewall": {"state": 1, "rules": {"/Applications/Other.app": "allow"}},
     "shell_block": {**observed()["shell_block"], "block": None},
+    "packet_filter": {
+        "launchd": {**observed()["launchd"], "uid": 0, "files": [], "jobs": []},
+        "files": [],
+        "state": None,
+        "pf_conf": True,
+        "reaches": None,
+    },
     "own_files": {},
 }
 
@@ -49,14 +57,23 @@ NOTHING = {
 def test_what_was_made_goes_and_models_formula_and_logs_stay():
     plan = judge("mac-mini", asked(), seen())
     assert plan["listing"] == [
+        f"ollama_service: bootout {TARGET}.residents",
+        f"ollama_service: remove {PATH[:-6]}.residents.plist",
+        f"ollama_service: bootout {TARGET}.logs",
+        f"ollama_service: remove {PATH[:-6]}.logs.plist",
         f"ollama_service: bootout {TARGET}",
         f"ollama_service: remove {PATH}",
         f"firewall: remove {KEG_PROGRAM}",
+        f"exposure: bootout system/{packet_filter.LABEL}",
+        f"exposure: remove {packet_filter.JOB_PATH}",
+        f"exposure: flush {packet_filter.ANCHOR}",
+        f"exposure: remove {packet_filter.STATE_PATH}",
+        *(f"exposure: remove {path}" for path in packet_filter.FILES),
         f"shell_env: remove the block in {HOME}/.zshrc",
         f"teardown: delete {FOLDER}",
     ]
-    assert plan["concerns"] == ["ollama_service", "firewall", "shell_env", "teardown"]
-    assert plan["root"] == ["firewall"]
+    assert plan["concerns"] == ["ollama_service", "firewall", "exposure", "shell_env", "teardown"]
+    assert plan["root"] == ["firewall", "exposure"]
     assert (plan["unknown"], plan["findings"]) == ({}, [])
 
 
@@ -104,6 +121,7 @@ def test_models_need_a_server_and_that_is_said(server):
         ("launchd", "ollama_service"),
         ("firewall", "firewall"),
         ("shell_block", "shell_env"),
+        ("packet_filter", "exposure"),
         ("own_files", "teardown"),
         ("homebrew", "homebrew"),
         ("models", "ollama_models"),
@@ -118,7 +136,9 @@ def test_what_is_not_ours_is_not_looked_at():
     wanted = asked()
     wanted["firewall"]["managed"] = False
     wanted["shell_env"]["managed"] = None
-    plan = judge("mac-mini", wanted, seen(firewall={"unknown": "x"}, shell_block={"unknown": "x"}))
+    wanted["exposure"]["managed"] = False
+    unread = {"unknown": "x"}
+    plan = judge("mac-mini", wanted, seen(firewall=unread, shell_block=unread, packet_filter=unread))
     assert plan["unknown"] == {}
     assert plan["concerns"] == ["ollama_service", "teardown"]
 

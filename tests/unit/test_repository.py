@@ -514,6 +514,8 @@ SHAPES = {
     "no-memory": ({"ram_budget_memory_gib": None}, ["ram_budget_memory_gib"]),
     "text-for-a-list": ({"ollama_models_installed": "qwen3:8b"}, ["ollama_models_installed", "str"]),
     "text-for-a-map": ({"ollama_service_environment": "OLLAMA_HOST"}, ["ollama_service_environment", "dict"]),
+    "no-scope": ({"exposure_scope": "world"}, ["exposure_scope", "world", "loopback, tailnet, lan"]),
+    "no-port": ({"exposure_port": "11434; pass"}, ["exposure_port", "11434; pass"]),
     "no-domain": ({"ollama_service_domain": "aqua"}, ["ollama_service_domain", "aqua", "gui, user, system"]),
 }
 MEANINGS = {
@@ -540,6 +542,16 @@ MEANINGS = {
         {"ollama_service_environment": {**ENVIRONMENT, "OLLAMA_KEEP_ALIVE": -1}},
         ["OLLAMA_KEEP_ALIVE", "-1", "quotes"],
     ),
+    "host-bits": ({"exposure_networks": ["192.168.1.20/24"]}, ["exposure_networks[0]", "192.168.1.20/24", "192.168.1.0/24"]),
+    "whole-internet": ({"exposure_networks": ["fe80::/10", "0.0.0.0/0"]}, ["exposure_networks[1]", "0.0.0.0/0", "internet"]),
+    "rule-for-a-network": (
+        {"exposure_networks": ["10.0.0.0/8 }\npass quick all #"]},
+        ["exposure_networks[0]", "pass quick all", "a network such as"],
+    ),
+    "command-for-a-network": ({"exposure_networks": ["$(reboot)"]}, ["exposure_networks[0]", "$(reboot)", "a network such as"]),
+    "zone-for-a-network": ({"exposure_networks": ["fe80::%en0/10"]}, ["exposure_networks[0]", "%en0", "a network such as"]),
+    "path-for-a-network": ({"exposure_networks": ["../../etc/pf.conf"]}, ["exposure_networks[0]", "../../etc/pf.conf"]),
+    "port-too-high": ({"exposure_port": 65536}, ["exposure_port", "65536", "1 to 65535"]),
     "misspelt": ({"ollama_models_instaled": []}, ["ollama_models_instaled", "ollama_models_installed"]),
 }
 BUDGETS = {

@@ -215,10 +215,10 @@ def flush(pf: Pf, what: str, anchor: str) -> tuple[Pf, list[str]]:
         words = ["rules cleared", "nat cleared", "dummynet cleared", f"{tables} tables deleted."]
         if not anchor:
             words += ["0 states cleared", "source tracking entries cleared", "pf: statistics cleared"]
-        return pf.without(anchor, "rules", "anchors", "tables", "skip"), words
+        return pf.without(anchor, "rules", "anchors", "tables", "const", "skip"), words
     if what == "Tables":
         tables = len(pf.anchors.get(anchor, {}).get("tables", {}))
-        return pf.without(anchor, "tables"), [f"{tables} tables deleted."]
+        return pf.without(anchor, "tables", "const"), [f"{tables} tables deleted."]
     parts = {"rules": ("rules",), "nat": ("anchors",)}.get(what, ())
     return pf.without(anchor, *parts) if parts else pf, [said.get(what, what + " cleared")]
 
@@ -230,6 +230,8 @@ def table_command(pf: Pf, call: Call) -> tuple[Pf, list[str], list[str]]:
     if networks is None and command not in ("add", "replace"):
         raise Failure("Table does not exist.")
     before = list(networks or [])
+    if command in ("add", "delete", "replace", "flush") and name in pf.anchors.get(call.anchor, {}).get("const", ()):
+        raise Failure("Operation not permitted.")  # EPERM of a const table (xnu, bsd/net/pf_table.c)
     try:
         given = [str(ipaddress.ip_network(word, strict=False)) for word in call.words]
     except ValueError as error:
@@ -352,7 +354,8 @@ def main(argv: list[str]) -> int:
         if "f" in call.values:
             _tell(FLUSH_WARNING)
         _tell(ALTQ)
-        _act(call)
+        with contextlib.nullcontext() if "n" in call.switches else store.one_at_a_time():
+            _act(call)
     except Failure as reason:
         _tell(f"pfctl: {reason}")
         return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mac.machine import path, read_json, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mac.commands.pf.grammar import Ruleset
 
 # /var/run is empty at every boot, as the kernel's memory is.
@@ -68,6 +72,7 @@ class Pf(NamedTuple):
             "rules": list(ruleset.rules),
             "anchors": [item.text() for item in ruleset.anchors],
             "tables": {table.name: list(table.networks) for table in ruleset.tables},
+            "const": [table.name for table in ruleset.tables if "const" in table.flags],
             "skip": list(ruleset.skip),
         }
         return self._replace(anchors={**self.anchors, anchor: entry})
@@ -99,6 +104,15 @@ class Pf(NamedTuple):
         seconds = int(time.time() - self.since) if self.since else 0
         days, rest = divmod(seconds, 86400)
         return f"{days} days {rest // 3600:02}:{rest % 3600 // 60:02}:{rest % 60:02}"
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one call after the other look and change, as the kernel's lock does: two at once must not lose one's rules."""
+    lock = path(FILE).with_suffix(".lock")
+    with lock.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def load() -> Pf:
