@@ -39,3 +39,14 @@ def test_a_mac_that_is_away_is_a_line_and_a_changed_definition_is_refused(fleet,
     assert other.rc == 2
     assert "a restart would also write. Run site.yml" in other.messages("mac-mini")
     assert mini.pid() == pid
+
+
+def test_nobody_is_restarted_while_a_mac_that_is_always_on_is_silent(fleet):
+    pro = fleet.mac("macbook-pro")
+    pid = pro.pid()
+    with fleet.trouble("mac-mini", "unreachable"):
+        run = fleet.play(PLAY)
+    assert run.rc == 2
+    assert "mac-mini does not answer" in run.messages("mac-mini")
+    assert "mac-mini must always answer and is in doubt" in run.messages("macbook-pro")
+    assert pro.pid() == pid
