@@ -120,12 +120,12 @@ class Change:
                 if step.action == "load":
                     self.gate.load(step.item)
         except (OSError, NotUp, ChangeFailed) as problem:
-            raise self._failed(problem, record) from problem
+            raise self._failed(problem, record, steps) from problem
         for label in (self.wanted.label, *self.wanted.retired):
             change_record.forget(change_record.record_path(self.account, label))
         return self._outcome()
 
-    def _failed(self, problem: Exception, record: change_record.Record) -> ChangeFailed:
+    def _failed(self, problem: Exception, record: change_record.Record, steps: Sequence[Step]) -> ChangeFailed:
         """Bring back what was there and say what became of it."""
         if not self._interfered:
             change_record.put_back(record)
@@ -138,6 +138,8 @@ class Change:
         evidence = self._evidence()
         undone = self._undo()
         restored = self._restore(record)
+        if restored:
+            self._load_again([step.item for step in steps if step.action == "load"])
         if restored or not record.ran:
             change_record.forget(self.record_path)
             after = "The service as it was before runs again." if restored else "Nothing ran before, and nothing was left behind."
@@ -316,6 +318,12 @@ class Change:
                     return True
             time.sleep(POLL_SECONDS)
         return False
+
+    def _load_again(self, names: Sequence[str]) -> None:
+        """Give the old service its residents back as well as it goes; what it cannot load now is loaded by the next run."""
+        for name in names:
+            with contextlib.suppress(NotUp):
+                self.gate.load(name)
 
     def _runs(self, was: Job) -> bool:
         job = read_job(was.domain, was.label)

@@ -486,6 +486,13 @@ def test_a_server_that_cannot_load_is_taken_back(mac):
     assert problem.restored is True
 
 
+def test_the_old_service_gets_its_residents_back(mac):
+    installed(mac)
+    failure(mac, residents=["qwen3:8b"])
+    assert mac.loads == ["qwen3:8b"]
+    assert mac.jobs[TARGET].environment["OLLAMA_HOST"] == "127.0.0.1"
+
+
 def test_what_was_changed_outside_launchd_is_taken_back_before_the_old_service_starts(mac):
     installed(mac)
     running = []
