@@ -292,7 +292,8 @@ def wanting(**formula):
         ),
         pytest.param(
             {"policy": "latest"},
-            {"homebrew": KEGS, "available": "0.32.15", "launchd": {**observed()["launchd"], "jobs": observed()["launchd"]["jobs"][1:]},
+            {"homebrew": KEGS, "available": "0.32.15",
+             "launchd": {**observed()["launchd"], "jobs": observed()["launchd"]["jobs"][1:]},
              "server": {"version": None}},
             ["upgrade ollama", f"bootstrap {TARGET}", "load qwen3:8b", "remove ollama 0.24.0"], id="no job yet",
         ),
