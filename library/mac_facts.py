@@ -9,7 +9,8 @@ version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the listener on
-    Ollama's port, the installed and loaded models, the registry's digests and the machine itself.
+    Ollama's port, the installed and loaded models, the registry's digests, Tailscale, the addresses in the LAN and the machine
+    itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -54,6 +55,10 @@ options:
     description: The store of models, read when the server is not up. Empty for C(~/.ollama/models).
     type: str
     default: ""
+  tailscale_socket:
+    description: Socket of Tailscale's daemon. Empty for the known places.
+    type: str
+    default: ""
   registry_names:
     description: Models whose present digest is asked from their registry.
     type: list
@@ -93,11 +98,11 @@ if TYPE_CHECKING:
 
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import launchctl, system
+    from macos import launchctl, system, tailscale
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 else:
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import launchctl, system
+    from ansible.module_utils.macos import launchctl, system, tailscale
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
 
 
@@ -168,6 +173,7 @@ def main() -> None:
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
+            "tailscale_socket": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -183,6 +189,8 @@ def main() -> None:
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),
+        "tailscale": lambda: tailscale.observe(home, wanted["tailscale_socket"]),
+        "addresses": system.read_addresses,
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
     }
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:

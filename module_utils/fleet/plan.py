@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service
+from . import application_firewall, homebrew, models, service, tailnet
 from .case import Case, Judged
 from .vocabulary import Finding, Unknown, plain
 
@@ -95,6 +95,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "homebrew": judge_homebrew,
     "ollama_service": judge_service,
     "firewall": judge_firewall,
+    "tailscale_serve": tailnet.judge,
     "ollama_models": judge_models,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
