@@ -138,3 +138,123 @@ def test_another_machine_in_the_place_of_a_mac_is_refused(fleet):
     told(run, "another host key than the one known for macbook-pro", "ssh-keygen -R macbook-pro", "Nothing was done there")
     again = fleet.screen(*LOOK)
     assert again.rc == 0, again.screen
+
+
+# Who reaches whom. --------------------------------------------------------------------------------------------------------
+
+VERIFY = "playbooks/verify.yml"
+
+
+@pytest.fixture
+def verify(fleet, tmp_path):
+    """Return a function that verifies the fleet, and gives the run and its report."""
+
+    def verified(*words, variables=None):
+        given = json.dumps({"fleet_verify_reports_path": str(tmp_path), **(variables or {})})
+        run = fleet.screen(VERIFY, "-e", given, *words)
+        report = tmp_path / "reach.json"
+        return run, json.loads(report.read_text()) if report.exists() else None
+
+    return verified
+
+
+def asked(report, start, server):
+    """Return network -> (declared, found) of one machine about one server; several numbers of a LAN must agree."""
+    found = {}
+    for question in report["questions"]:
+        if (question["from"], question["to"]) == (start, server):
+            found.setdefault(question["network"], set()).add((question["declared"], question["found"]))
+    return {network: outcomes.pop() for network, outcomes in found.items() if len(outcomes) == 1}
+
+
+YES, STRANGER_IN = ("reachable", "reached"), ("kept_out", "reached")
+
+
+def test_the_table_and_the_report_say_who_reached_whom(verify):
+    run, report = verify()
+    assert run.rc == 0, run.screen
+    assert report["result"] == "warnings"
+    for start, server in (("mac-mini", "macbook-pro"), ("macbook-pro", "mac-mini")):
+        assert asked(report, start, server) == {"local": YES, "tailnet": YES}
+    assert asked(report, "windows-msi", "mac-mini") == {"tailnet": YES}
+    assert asked(report, "outsider", "mac-mini") == {
+        "local": ("kept_out", "unresolved"),
+        "tailnet": ("kept_out", "no_route"),
+        "lan": STRANGER_IN,
+    }
+    assert "windows-msi tailnet tailnet" in said(run)
+    assert "outsider, a stranger, reached mac-mini from 203.0.113.66" in said(run)
+    assert {one["kind"]: one["http_status"] for one in report["own"]} == {
+        "completion": 200,
+        "foreign_host": 200,
+        "foreign_origin": 403,
+    }
+
+
+def test_where_exposure_is_declared_a_stranger_is_an_error(verify):
+    run, _ = verify(variables={"exposure_scope": "lan"})
+    told(run, "outsider, a stranger, reached mac-mini from 203.0.113.66", "exposure_scope is lan")
+
+
+def test_a_machine_that_is_away_has_a_row_that_says_so(verify, asleep):
+    run, report = verify()
+    assert run.rc == 0, run.screen
+    assert "macbook-pro away, asked nobody" in said(run)
+    away = {machine["name"]: machine["away"] for machine in report["machines"]}
+    assert f"macbook-pro does not answer at {LOCAL}" in away["macbook-pro"]
+    assert away["mac-mini"] is None
+
+
+def test_in_userspace_mode_the_others_are_asked_over_the_lan(fleet, verify):
+    with fleet.trouble("macbook-pro", "tailscale-userspace"):
+        run, report = verify()
+    assert run.rc == 0, run.screen
+    assert asked(report, "macbook-pro", "mac-mini") == {"local": YES}
+    assert asked(report, "windows-msi", "macbook-pro") == {"tailnet": YES}
+    assert next(server for server in report["servers"] if server["name"] == "macbook-pro")["userspace"] is True
+
+
+def test_a_mac_that_left_the_tailnet_is_said_and_found_out_from_outside(fleet, verify):
+    with fleet.trouble("macbook-pro", "tailscale-stopped"):
+        run, report = verify()
+    told(run, f"http://{TAILNET}:11434: windows-msi asked macbook-pro for its version")
+    assert "is in the state Stopped, so nobody reaches it at 100.125.165.107" in said(run)
+    assert asked(report, "windows-msi", "macbook-pro") == {"tailnet": ("reachable", "timed_out")}
+
+
+def test_another_address_than_the_inventory_says_is_named(verify):
+    run, _ = verify("--limit", "mac-mini", variables={"fleet_tailnet_ip": "100.99.99.99"})
+    assert "the inventory says 100.99.99.99, the Mac has 100.115.10.14" in said(run)
+
+
+# Published in the tailnet alone. ------------------------------------------------------------------------------------------
+
+SERVED = {
+    "tailscale_serve_tcp": [{"port": 11434, "target": "127.0.0.1:11434"}],
+    "ollama_service_environment": {"OLLAMA_HOST": "127.0.0.1", "OLLAMA_FLASH_ATTENTION": "1", "OLLAMA_KV_CACHE_TYPE": "q8_0"},
+}
+SERVE = ("playbooks/servers.yml", "--limit", "mac-mini")
+
+
+def test_a_loopback_server_is_published_in_the_tailnet_and_nowhere_else(fleet, mini, verify):
+    look = fleet.play(*SERVE, "--check", "-e", json.dumps(SERVED))
+    run = fleet.play(*SERVE, "-e", json.dumps(SERVED))
+    assert run.rc == 0, run.screen
+    assert look.steps("mac-mini") == run.steps("mac-mini")
+    assert ("serve", "tcp/11434") in run.steps("mac-mini")
+    again = fleet.play(*SERVE, "-e", json.dumps(SERVED))
+    assert again.changed("mac-mini") == 0
+    # The variables of one Mac only: extra variables would be the other one's too.
+    run, report = verify("--limit", "mac-mini,windows-msi,outsider", variables=SERVED)
+    assert run.rc == 0, run.screen
+    assert report["result"] == "ok"
+    assert asked(report, "windows-msi", "mac-mini") == {"tailnet": YES}
+    assert asked(report, "outsider", "mac-mini")["lan"] == ("kept_out", "refused")
+    assert {one["kind"]: one["http_status"] for one in report["own"]}["foreign_host"] == 403
+    name = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: felipes-mac-mini.tail5c0de.ts.net:11434"]
+    assert fleet.on("windows-msi", *name, "http://100.115.10.14:11434/api/version") == "403"
+    back = fleet.play(*SERVE, "-e", '{"tailscale_serve_removed": [11434]}')
+    assert back.rc == 0, back.screen
+    assert ("unserve", "tcp/11434") in back.steps("mac-mini")
+    assert mini.run("/usr/local/bin/tailscale", "serve", "status", "--json") == "{}\n"
+    assert fleet.play(*SERVE, "-e", '{"tailscale_serve_removed": [11434]}').changed("mac-mini") == 0
