@@ -20,6 +20,7 @@ DOCUMENTATION = """
         - A failure whose message is a sentence is printed as that sentence, once, instead of as a data structure.
         - The success of checks on the controller is not printed.
         - A changed result that carries steps is followed by one line for each of them.
+        - A result with C(recap), such as that of a host which is away, is said once more at the end of the run.
         - With C(-v) everything is printed as the default callback does.
     extends_documentation_fragment:
       - default_callback
@@ -27,7 +28,7 @@ DOCUMENTATION = """
 """
 
 
-QUIET = frozenset({"validate_argument_spec", "assert", "set_fact"})
+QUIET = frozenset({"validate_argument_spec", "assert", "set_fact", "fleet_address"})
 """Actions on the controller whose success says nothing to a person; their failures are printed like all others."""
 
 
@@ -62,6 +63,10 @@ class CallbackModule(DefaultCallback):
 
     CALLBACK_NAME = "fleet"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._recap: dict[str, str] = {}
+
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         """Print the message alone where there is one, and where nobody asked for more."""
         data = result.result
@@ -87,6 +92,8 @@ class CallbackModule(DefaultCallback):
         """Print plain lines of a debug task as lines, and steps below a change."""
         data = result.result
         lines = data.get("msg")
+        if isinstance(data.get("recap"), str):
+            self._recap[self.host_label(result)] = data["recap"]
         if result.task.action.rpartition(".")[2] in QUIET and not self._display.verbosity:
             return
         if (
@@ -106,3 +113,9 @@ class CallbackModule(DefaultCallback):
                 self._display.display(step_line(step), color=constants.COLOR_CHANGED)
             if data.get("gap_seconds") is not None:
                 self._display.display(gap_line(data), color=constants.COLOR_CHANGED)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Print what must not be lost among the lines of a long run, then the figures."""
+        for host, sentence in sorted(self._recap.items()):
+            self._display.display(f"note: [{host}]: {sentence}", color=constants.COLOR_WARN)
+        super().v2_playbook_on_stats(stats)

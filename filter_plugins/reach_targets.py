@@ -16,9 +16,9 @@ else:
     from ansible.module_utils.fleet.reach import Server, targets
 
 
-def reach_targets(servers: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
-    """Build the questions of C(host) to every server: each address of the others, a completion of its own."""
-    return targets(host, [Server(**server) for server in servers])
+def reach_targets(servers: Sequence[Mapping[str, Any]], host: str, networks: Sequence[str]) -> list[dict[str, Any]]:
+    """Build the questions of C(host) to every server: each address of the others, and what it asks itself."""
+    return targets(host, [Server(**server) for server in servers], networks)
 
 
 class FilterModule:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ansible.module_utils
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from fleet.reach import entry
 else:
@@ -16,9 +16,9 @@ else:
     from ansible.module_utils.fleet.reach import entry
 
 
-def server_entry(variables: Mapping[str, Any], networks: Sequence[str]) -> dict[str, Any]:
-    """Pass the variables of a server and the networks of the asking machine in."""
-    return entry(variables, networks)
+def server_entry(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Pass the variables of a server in."""
+    return entry(variables)
 
 
 class FilterModule:

@@ -9,7 +9,10 @@ version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Asks every target at once and returns one answer for each. Never fails by itself; the answers are judged elsewhere.
-  - C(version) asks C(/api/version). C(completion) asks for a few tokens, which proves that a model can be loaded and run; a
+  - Tells a refused connection from one that times out, is reset, has no route or no name, and says from which of its addresses
+    this machine asked.
+  - C(version) asks C(/api/version). C(foreign_host) and C(foreign_origin) ask the same with a header that a browser sends for a
+    web page of somebody else. C(completion) asks for a few tokens, which proves that a model can be loaded and run; a
     server without its runner answers everything else (Homebrew's 0.30.0 to 0.30.4 bottles did).
 attributes:
   check_mode:
@@ -34,10 +37,14 @@ options:
         type: str
         required: true
       what:
-        description: C(version) or C(completion).
+        description: What is asked.
         type: str
-        choices: [version, completion]
+        choices: [version, completion, foreign_host, foreign_origin]
         default: version
+      network:
+        description: By which network, for the reader of the answers.
+        type: str
+        default: ""
       model:
         description: The model that completes.
         type: str
@@ -48,6 +55,10 @@ options:
     description: Seconds for one answer of C(version).
     type: int
     default: 5
+  connect_timeout:
+    description: Seconds for a connection. A packet that is lost is sent again after one.
+    type: int
+    default: 3
   completion_timeout:
     description: Seconds for one answer of C(completion), loading included.
     type: int
@@ -64,7 +75,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 answers:
-  description: One for each target, in order, with C(server), C(url), C(what), C(status), C(error) and C(seconds).
+  description: >-
+    One for each target, in order, with C(server), C(url), C(network), C(kind), C(what), C(found), C(status), C(source), C(peer),
+    C(error) and C(seconds). C(found) is C(reached) when an HTTP answer came, whatever its status, else C(refused),
+    C(timed_out), C(reset), C(no_route), C(unresolved) or C(broken).
   returned: always
   type: list
   elements: dict
@@ -73,48 +87,79 @@ answers:
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fleet.reach import STRANGER
     from macos.ollama_api import Api, ApiError
+    from macos.reach import Dialled, ask_with_header, dial, outcome
 else:
+    from ansible.module_utils.fleet.reach import STRANGER
     from ansible.module_utils.macos.ollama_api import Api, ApiError
+    from ansible.module_utils.macos.reach import Dialled, ask_with_header, dial, outcome
+
+HEADERS = {"foreign_host": ("Host", STRANGER), "foreign_origin": ("Origin", f"http://{STRANGER}")}
+WHAT = {"version": "its version", "foreign_host": "a foreign Host", "foreign_origin": "a foreign Origin"}
 
 
-def ask(target: Mapping[str, Any], timeout: int, completion_timeout: int) -> dict[str, Any]:
-    """Return one answer; `status` is None when no HTTP answer came."""
+def complete(api: Api, target: Mapping[str, Any], timeout: int) -> str:
+    """Let the model say a few tokens; return what is wrong with the answer, nothing when it is sound."""
+    body: dict[str, Any] = {
+        "model": target["model"],
+        "prompt": "Say ready.",
+        "stream": False,
+        "options": {"num_predict": 8},
+    }
+    if target.get("keep_alive"):
+        # As a number: a text without a unit is refused (Ollama 0.32.15, observed).
+        body["keep_alive"] = int(target["keep_alive"])
+    answer = api.call("POST", "/api/generate", body, timeout=timeout)
+    sound = answer.get("done") and (answer.get("eval_count") or answer.get("response"))
+    return "" if sound else f"{target['model']} completed nothing"
+
+
+def ask(target: Mapping[str, Any], timeout: int, completion_timeout: int, connect_timeout: int = 3) -> dict[str, Any]:
+    """Return one answer; `status` is None when no sound HTTP answer came."""
     began = time.monotonic()
-    api = Api(target["url"])
-    status: int | None = 200
-    error = ""
-    try:
-        if target["what"] == "version":
-            api.version(timeout=timeout)
-        else:
-            body: dict[str, Any] = {
-                "model": target["model"],
-                "prompt": "Say ready.",
-                "stream": False,
-                "options": {"num_predict": 8},
-            }
-            if target.get("keep_alive"):
-                # As a number: a text without a unit is refused (Ollama 0.32.15, observed).
-                body["keep_alive"] = int(target["keep_alive"])
-            answer = api.call("POST", "/api/generate", body, timeout=completion_timeout)
-            if not answer.get("done") or not (answer.get("eval_count") or answer.get("response")):
-                error, status = f"{target['model']} completed nothing", None
-    except ApiError as problem:
-        status, error = problem.status, str(problem)
-    except (KeyError, TypeError, AttributeError, ValueError) as problem:
-        status, error = None, f"the answer is not Ollama's ({type(problem).__name__}: {problem})"
+    kind = target["what"]
+    place = urlsplit(target["url"])
+    status: int | None = None
+    # Of itself a server is asked without a first call: there is no way between that could be closed.
+    reached = Dialled("reached") if kind == "completion" else dial(str(place.hostname), place.port or 80, connect_timeout)
+    found, error = reached.found, reached.error
+    if found == "reached":
+        try:
+            if kind == "version":
+                Api(target["url"]).version(timeout=timeout)
+                status = 200
+            elif kind == "completion":
+                error = complete(Api(target["url"]), target, completion_timeout)
+                status = None if error else 200
+            else:
+                status = ask_with_header(target["url"], *HEADERS[kind], timeout)
+        except ApiError as problem:
+            status, error = problem.status, str(problem)
+            inner = getattr(problem.__cause__, "reason", problem.__cause__)
+            if status is None:
+                found = outcome(inner) if isinstance(inner, OSError) else "broken"
+        except OSError as problem:
+            found, error = outcome(problem), str(problem)
+        except (KeyError, TypeError, AttributeError, ValueError) as problem:
+            found, error = "broken", f"the answer is not Ollama's ({type(problem).__name__}: {problem})"
     return {
         "server": target["server"],
         "url": target["url"],
-        "what": f"a completion by {target['model']}" if target["what"] == "completion" else "its version",
+        "network": target.get("network") or "",
+        "kind": kind,
+        "what": f"a completion by {target['model']}" if kind == "completion" else WHAT[kind],
+        "found": found,
         "status": status,
+        "source": reached.source,
+        "peer": reached.peer,
         "error": error,
         "seconds": round(time.monotonic() - began, 3),
     }
@@ -131,18 +176,24 @@ def main() -> None:
                 "options": {
                     "server": {"type": "str", "required": True},
                     "url": {"type": "str", "required": True},
-                    "what": {"type": "str", "default": "version", "choices": ["version", "completion"]},
+                    "what": {
+                        "type": "str",
+                        "default": "version",
+                        "choices": ["version", "completion", "foreign_host", "foreign_origin"],
+                    },
+                    "network": {"type": "str", "default": ""},
                     "model": {"type": "str"},
                     "keep_alive": {"type": "str"},
                 },
             },
             "timeout": {"type": "int", "default": 5},
+            "connect_timeout": {"type": "int", "default": 3},
             "completion_timeout": {"type": "int", "default": 180},
         },
         supports_check_mode=True,
     )
     targets = module.params["targets"]
-    limits = (module.params["timeout"], module.params["completion_timeout"])
+    limits = (module.params["timeout"], module.params["completion_timeout"], module.params["connect_timeout"])
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(targets)))) as pool:
         answers = list(pool.map(lambda target: ask(target, *limits), targets))
     module.exit_json(changed=False, answers=answers)

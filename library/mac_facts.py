@@ -9,8 +9,8 @@ version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the packet filter's
-    files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests, the
-    fleet's own program and the machine itself.
+    files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests,
+    Tailscale, the addresses in the LAN, the fleet's own program and the machine itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -31,10 +31,6 @@ options:
     type: list
     elements: str
     default: []
-  service:
-    description: The one of these labels whose change may have been cut short by an earlier run.
-    type: str
-    default: ""
   prefix:
     description: Homebrew's prefix.
     type: path
@@ -73,6 +69,10 @@ options:
     default: 11434
   models_path:
     description: The store of models, read when the server is not up. Empty for C(~/.ollama/models).
+    type: str
+    default: ""
+  tailscale_socket:
+    description: Socket of Tailscale's daemon. Empty for the known places.
     type: str
     default: ""
   registry_names:
@@ -129,14 +129,14 @@ if TYPE_CHECKING:
     from fleet import homebrew
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import companion_files, launchctl, packet_filter, shell_file, system
+    from macos import companion_files, launchctl, packet_filter, shell_file, system, tailscale
     from macos.brew import Brew
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet import homebrew
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import companion_files, launchctl, packet_filter, shell_file, system
+    from ansible.module_utils.macos import companion_files, launchctl, packet_filter, shell_file, system, tailscale
     from ansible.module_utils.macos.brew import Brew
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
@@ -217,7 +217,6 @@ def main() -> None:
         argument_spec={
             "labels": {"type": "list", "elements": "str", "required": True},
             "labels_on_disk": {"type": "list", "elements": "str", "default": []},
-            "service": {"type": "str", "default": ""},
             "prefix": {"type": "path", "default": "/opt/homebrew"},
             "formula": {"type": "str", "default": "ollama"},
             "policy": {"type": "str", "default": "present", "choices": ["present", "latest", "pinned"]},
@@ -227,6 +226,7 @@ def main() -> None:
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
+            "tailscale_socket": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
             "shell_file": {"type": "str", "default": ""},
             "own_files": {"type": "list", "elements": "str", "default": []},
@@ -251,6 +251,8 @@ def main() -> None:
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),
+        "tailscale": lambda: tailscale.observe(home, wanted["tailscale_socket"]),
+        "addresses": system.read_addresses,
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
         "shell_block": lambda: shell_file.observe(wanted["shell_file"]) if wanted["shell_file"] else None,
         "own_files": lambda: system.read_kinds(wanted["own_files"]),

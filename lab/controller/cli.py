@@ -18,10 +18,14 @@ from controller.state import LAB_FOLDER, Folder, LabError, lab_name, one_at_a_ti
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from controller.hosts import Host
+
     Act = Callable[[argparse.Namespace, Folder], int]
 
 # The modules for `up`, `fault` and `status` are imported where they are used: `proxy` and `exec` run once per
 # connection or command, and must start fast.
+
+_NOWHERE = "nowhere"  # in the place of a host: an address that nobody in the lab has
 
 _EPILOG = """\
 HOST is mac-mini, macbook-pro, windows-msi, outsider, or mac-03 ... of `up --macs N`. Two labs at once: --name or LAB_NAME.
@@ -136,12 +140,26 @@ def exec_(args: argparse.Namespace, folder: Folder) -> int:
     return enter.become(reply.descriptor, lambda: enter.execute(command))
 
 
+def hosts_of(folder: Folder) -> tuple[Host, ...]:
+    """List the hosts of a running lab, as planned."""
+    from controller.hosts import fleet
+
+    return fleet(folder.require().extra_macs)
+
+
 def proxy(args: argparse.Namespace, folder: Folder) -> int:
     """Be an ssh server for one connection, on stdin and stdout, inside a host."""
-    reply = client.ask(folder, "enter", host=args.host)
+    if args.host == _NOWHERE:
+        return enter.turn_away(f"ssh: Could not resolve hostname {args.address}: nodename nor servname provided, or not known")
+    reply = client.ask(folder, "enter", host=args.host, by_ssh=True)
+    if reply.values.get("asleep"):
+        return enter.turn_away("silence")
+    asked, network = args.address or args.host, ""
+    if args.address:
+        network = next((host.network_of(asked) for host in hosts_of(folder) if host.name == args.host), "")
     user = args.user or reply.values["user"]
     sshd = ["/usr/sbin/sshd", "-i", "-f", "/etc/ssh/sshd_config", "-E", "/var/db/virtual-mac/sshd.log"]
-    command = enter.Command(sshd, touch=user, refuse_when="unreachable")
+    command = enter.Command(sshd, touch=user, asked=asked, network=network)
     return enter.become(reply.descriptor, lambda: enter.execute(command))
 
 
@@ -226,7 +244,7 @@ def fault(args: argparse.Namespace, folder: Folder) -> int:
     """Switch a fault."""
     if args.list:
         return list_faults()
-    from controller import faults
+    from controller import faults, network
 
     value = faults.parse_value(args.value)
     if args.host == faults.REGISTRY:
@@ -244,6 +262,8 @@ def fault(args: argparse.Namespace, folder: Folder) -> int:
         code = enter.become(reply.descriptor, lambda: faults.switch_inside(args.name_, value))
         if args.name_ == "disk-full" and free is not None:
             client.ask(folder, "disk", host=args.host, free=free)
+        if args.name_ in network.FAULTS:
+            client.ask(folder, "cable", host=args.host, network=network.FAULTS[args.name_], up=value is False)
         if args.name_ == "offline":
             client.ask(folder, "line", host=args.host, up=value is False)
     if code == 0:
@@ -318,6 +338,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("command", nargs="*", metavar="-- CMD")
     one = verb("proxy", "be the ssh server of a host on stdin and stdout (for ssh's ProxyCommand)", proxy)
     one.add_argument("--user", help="who logs in")
+    one.add_argument("--address", default="", help="the name or address that ssh was given; it answers as its network does")
     one = verb("reboot", "turn a host off and on; its disk stays, /tmp does not", reboot)
     one.add_argument("--login", action="store_true", help="log its user in afterwards")
     verb("login", "log a Mac's user in at its console", login)

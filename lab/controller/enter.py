@@ -34,7 +34,8 @@ class Command:
     user: str = "root"
     touch: str = ""  # the user whose launchd domain a login through ssh would make first
     environment: dict[str, str] = field(default_factory=dict)
-    refuse_when: str = ""  # a fault that turns the visitor away
+    asked: str = ""  # how ssh called this host: an address is as dead as the network it belongs to
+    network: str = ""  # that network
 
 
 def wait_status(status: int) -> int:
@@ -115,11 +116,35 @@ def faults() -> dict[str, object]:
     return known
 
 
+def way_to(asked: str, network: str, set_faults: dict[str, object]) -> str:
+    """Say what ssh meets on its way to an address: nothing, `silence`, or words of its own."""
+    if set_faults.get("unreachable"):
+        return "ssh: connect to host port 22: Operation timed out"
+    dead = {"lan": ("lan-down",), "tailnet": ("tailnet-down", "tailscale-down", "tailscale-stopped")}.get(network, ())
+    if not any(set_faults.get(fault) for fault in dead):
+        return ""
+    if asked.endswith(".local"):
+        # Nobody announces the name any more.
+        return f"ssh: Could not resolve hostname {asked}: nodename nor servname provided, or not known"
+    return "silence"
+
+
+def turn_away(trouble: str) -> int:
+    """Be what ssh finds at a dead address: silent until it gives up, or words at once."""
+    if trouble == "silence":
+        while os.read(0, 4096):
+            pass
+    else:
+        print(trouble, file=sys.stderr)
+    return 255
+
+
 def execute(command: Command) -> int:
     """Replace this process, already inside the host, by the command; a status is given only if that fails."""
-    if command.refuse_when and faults().get(command.refuse_when):
-        print("ssh: connect to host port 22: Operation timed out", file=sys.stderr)
-        return 255
+    if command.asked:
+        trouble = way_to(command.asked, command.network, faults())
+        if trouble:
+            return turn_away(trouble)
     mac = is_mac()
     if mac and command.touch and command.touch != "root":
         _touch(command.touch)

@@ -21,8 +21,10 @@ from controller.state import LabError
 REGISTRY = "registry"
 _ANY_HOST = {
     "disk-full": "the disk has no room left; a number is the bytes that stay free",
+    "lan-down": "its cable in the LAN is pulled: no packet, its .local name is gone, ssh to it there gets no answer",
     "offline": "no way to the internet (here: the registry) and to other networks; LAN and tailnet stay",
     "ssh-cut": "an event: ends every ssh connection to the host this moment; the next one works",
+    "tailnet-down": "the tailnet is lost to it: no packet, ssh to its address there gets no answer",
     "unreachable": "ssh to the host times out; its network stays",
 }
 _ANY_MAC = {
@@ -102,7 +104,7 @@ def switch_inside(name: str, value: object) -> int:
         aside = place.with_name(f".{place.name}.aside")
         (place if on else aside).rename(aside if on else place)
     write(FAULTS_FILE, name, value)
-    if name == "unreachable" and on:
+    if name in ("unreachable", "lan-down", "tailnet-down") and on:
         # A host that has gone away takes the connections with it that were open before.
         cut_ssh()
     applied(name, on)

@@ -77,6 +77,17 @@ class Host:
         addresses = (self.lan4, self.lan6, self.tailnet4, self.tailnet6, self.outside4, self.outside6)
         return tuple(dict.fromkeys(name for name in (*names, *addresses) if name))
 
+    def network_of(self, address: str) -> str:
+        """Tell over which network a client asks for this host: lan, tailnet, outside; empty for its name in the lab."""
+        for network, addresses in (
+            ("lan", (self.lan4, self.lan6)),
+            ("tailnet", (self.tailnet4, self.tailnet6)),
+            ("outside", (self.outside4, self.outside6)),
+        ):
+            if address and address in addresses:
+                return network
+        return "lan" if address == f"{self.local_host_name}.local" else ""
+
 
 MAC_MINI = Host(
     name="mac-mini", kind="desktop", local_host_name="felipes-mac-mini", user="felipe", uid=501,

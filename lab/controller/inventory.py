@@ -19,7 +19,9 @@ def connection(host: Host, folder: Folder) -> dict[str, Any]:
         "ansible_ssh_common_args": f"-F {folder.ssh_config}",
         "ansible_control_path_dir": str(folder.control_paths),
     }
-    return {**found, "ansible_become_password": PASSWORD} if host.in_fleet else found
+    # The fleet's hosts have an interpreter in group_vars and host_vars, a stranger has none.
+    own = {"ansible_become_password": PASSWORD} if host.in_fleet else {"ansible_python_interpreter": "/usr/bin/python3"}
+    return {**found, **own}
 
 
 def extra(host: Host) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def inventory(hosts: tuple[Host, ...], folder: Folder) -> dict[str, Any]:
     extras = [host.name for host in hosts if host.extra]
     groups["ungrouped"] = {"hosts": [host.name for host in hosts if host.in_fleet and not host.extra]}
     if outsiders:
-        groups["lab_outsiders"] = {"hosts": outsiders}
+        groups["outsiders"] = {"hosts": outsiders}
     if extras:
         # The extra Macs of `up --macs N` exist in the lab alone, so their membership is here.
         groups["ollama_servers"] = {"hosts": extras}

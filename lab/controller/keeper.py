@@ -162,8 +162,10 @@ class Keeper:
             if running.host.is_mac:
                 self.wait_for_launchd(running, deadline)
         for running in hosts:
-            if read_json(virtual_folder(running) / "faults.json").get("offline"):
+            set_faults = read_json(virtual_folder(running) / "faults.json")
+            if set_faults.get("offline"):
                 self.set_line(running, up=False)
+            self.pull_cables(running, set_faults)
         if login:
             self.log_in(hosts)
 
@@ -242,6 +244,8 @@ class Keeper:
             return {"error": f"{name} is off: turn it on with `lab/lab reboot {name}`."}, []
         if verb == "enter":
             if running.asleep:
+                if request.get("by_ssh"):
+                    return {"asleep": True}, []
                 return {"error": f"{name} is asleep: wake it with `lab/lab wake {name}`."}, []
             return {"mac": running.host.is_mac, "user": running.host.user}, [running.pidfd]
         getattr(self, f"on_{verb}")(running, request)
@@ -269,7 +273,14 @@ class Keeper:
         """Wake a host."""
         machine.thaw(running.pid)
         network.run_ip(network.link_batch(running.host, up=True))
+        self.pull_cables(running, read_json(virtual_folder(running) / "faults.json"))
         running.asleep = False
+
+    def pull_cables(self, running: Running, set_faults: dict[str, object]) -> None:
+        """Take out again what was out before a reboot or a sleep."""
+        for fault, name in network.FAULTS.items():
+            if set_faults.get(fault):
+                network.run_ip(network.link_batch(running.host, up=False, only=name))
 
     def on_disk(self, running: Running, request: dict[str, object]) -> None:
         """Set what stays free on a host's disk; None gives all of it back."""
@@ -283,6 +294,10 @@ class Keeper:
     def on_line(self, running: Running, request: dict[str, object]) -> None:
         """Give a host its way through the router, or take it."""
         self.set_line(running, up=bool(request["up"]))
+
+    def on_cable(self, running: Running, request: dict[str, object]) -> None:
+        """Pull a host's cable out of one network, or plug it in."""
+        network.run_ip(network.link_batch(running.host, up=bool(request["up"]), only=str(request["network"])))
 
     def set_line(self, running: Running, *, up: bool) -> None:
         """Change a host's routes, inside its network namespace."""

@@ -39,7 +39,9 @@ def ssh_config(hosts: tuple[Host, ...], folder: Path, proxy: list[str]) -> str:
     """Write the client's configuration: each host is reached through the lab's own `proxy`, no port is opened."""
     command = " ".join(f'"{word}"' if " " in word else word for word in proxy)
     blocks = [
-        f"Host {' '.join(host.names)}\n    User {host.user}\n    ProxyCommand {command} proxy {host.name} --user %r\n"
+        f"Host {' '.join(host.names)}\n"
+        f"    User {host.user}\n"
+        f"    ProxyCommand {command} proxy {host.name} --user %r --address %h\n"
         for host in hosts
     ]
     everywhere = (
@@ -53,5 +55,7 @@ def ssh_config(hosts: tuple[Host, ...], folder: Path, proxy: list[str]) -> str:
         "    UpdateHostKeys no\n"
         "    CheckHostIP no\n"
         "    PreferredAuthentications publickey\n"
+        # No other address leads anywhere: without this one, ssh would look for it on the networks of this machine.
+        f"    ProxyCommand {command} proxy nowhere --address %h\n"
     )
     return "# Written by lab/lab up; gone with the lab.\n" + "".join(blocks) + everywhere

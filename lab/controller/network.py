@@ -21,6 +21,8 @@ from controller.hosts import (
 # Network -> bridge in the router, interface inside the host. lo0 is not here: it stays Linux' `lo`.
 BRIDGES = {"lan": "br-lan", "tailnet": "br-tailnet", "outside": "br-outside"}
 INTERFACES = {"lan": "en0", "tailnet": "utun4", "outside": "en0"}
+# Faults that pull one of a host's cables.
+FAULTS = {"lan-down": "lan", "tailnet-down": "tailnet"}
 _PORT_PREFIX = {"lan": "lan-", "tailnet": "ts-", "outside": "out-"}
 
 
@@ -66,9 +68,10 @@ def cable_batch(host: Host, pid: int) -> list[str]:
     return lines
 
 
-def link_batch(host: Host, *, up: bool) -> list[str]:
-    """Raise or drop the router's ends of a host's cables, as pulling the plug would."""
-    return [f"link set {port(host.name, network)} {'up' if up else 'down'}" for network in networks(host)]
+def link_batch(host: Host, *, up: bool, only: str = "") -> list[str]:
+    """Raise or drop the router's ends of a host's cables, or of the one in a network, as pulling the plug would."""
+    state = "up" if up else "down"
+    return [f"link set {port(host.name, network)} {state}" for network in networks(host) if only in ("", network)]
 
 
 def unplug_batch(host: Host) -> list[str]:

@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, companion, homebrew, models, packet_filter, service, service_findings, shell_block, versions
+from . import (
+    application_firewall,
+    companion,
+    homebrew,
+    models,
+    packet_filter,
+    service,
+    service_findings,
+    shell_block,
+    tailnet,
+    versions,
+)
 from .case import Case, Judged
 from .vocabulary import Finding, Step, Unknown, plain
 
@@ -218,6 +229,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_version": judge_version,
     "ollama_service": judge_service,
     "firewall": judge_firewall,
+    "tailscale_serve": tailnet.judge,
     "ollama_models": judge_models,
     "companion": companion.judge_program,
     "ollama_residents": companion.judge_residents,

@@ -1,8 +1,8 @@
-"""Is the fleet what it says? Judged from observations and from what each machine reaches, never from the plan."""
+"""Is a Mac what it says? Judged from an observation, never from the plan; what others reach of it is judged in matrix.py."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from . import environment, models, service
@@ -104,33 +104,6 @@ def _judge_models(host: str, desired: Mapping[str, Any], found: models.Found) ->
     return findings
 
 
-def judge_reach(host: str, answers: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """Judge what `host` reached; each answer has server, url, status (None if none came), error, and completion if asked.
-
-    The answers come from another machine than the server: the application firewall exempts a Mac's traffic to itself.
-    """
-    findings = []
-    for answer in answers:
-        if answer["status"] == 200:
-            continue
-        cause = answer["error"] or f"HTTP {answer['status']}"
-        findings.append(
-            _error(host, answer["url"], cause, 200, f"{host} asked {answer['server']} for {answer['what']}: {cause}",
-                   answer.get("remedy") or _remedy(cause))
-        )  # fmt: skip
-    return tuple(findings)
-
-
-def _remedy(cause: str) -> str:
-    if "refused" in cause:
-        return "look whether the service runs and is bound to more than loopback"
-    if "timed out" in cause or "No route" in cause:
-        return "look at the firewall of that Mac, and whether it is awake"
-    if "resolve" in cause or "Name or service" in cause or "nodename" in cause:
-        return "look whether that name resolves on this machine"
-    return "read the server's log on that Mac"
-
-
 def summary(observed: Mapping[str, Any]) -> str:
     """Say in one line what a Mac serves."""
     version = (observed.get("server") or {}).get("version") or "unknown"
@@ -140,14 +113,3 @@ def summary(observed: Mapping[str, Any]) -> str:
     inside = ", ".join(f"{one.name} ({one.size / 10**9:.1f} GB)" for one in loaded) or "nothing"
     addresses = ", ".join(sorted({_any(address) for address in observed["listener"]["addresses"]})) or "nobody"
     return f"Ollama {version} listens on {addresses}; installed: {names}; in memory: {inside}"
-
-
-def reach_summary(answers: Sequence[Mapping[str, Any]]) -> str:
-    """Say in one line what a machine reached."""
-    others = [answer for answer in answers if answer["what"] == "its version"]
-    completions = [answer for answer in answers if answer["what"] != "its version"]
-    parts = []
-    if others:
-        parts.append(f"reached {', '.join(answer['url'] for answer in others)}")
-    parts.extend(f"completed a sentence by itself in {answer['seconds']:.1f} s" for answer in completions)
-    return "; ".join(parts) or "asked nobody"

@@ -16,11 +16,13 @@ from .commands import run
 if TYPE_CHECKING:
     from fleet.application_firewall import Firewall, parse_rules, parse_state
     from fleet.homebrew import Keg
+    from fleet.tailnet import in_tailnet
     from fleet.versions import order
     from fleet.vocabulary import Unknown
 else:
     from ansible.module_utils.fleet.application_firewall import Firewall, parse_rules, parse_state
     from ansible.module_utils.fleet.homebrew import Keg
+    from ansible.module_utils.fleet.tailnet import in_tailnet
     from ansible.module_utils.fleet.versions import order
     from ansible.module_utils.fleet.vocabulary import Unknown
 
@@ -99,6 +101,22 @@ def _accepts(port: int) -> bool:
         except OSError:
             continue
     return False
+
+
+def read_addresses() -> dict[str, Any]:
+    """Return `lan`: this Mac's own addresses on the way to the internet, at most one per family, without the tailnet's.
+
+    A datagram socket is told where it would send; nothing is sent. No command, whose output would have to be read, is run.
+    """
+    found = []
+    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((somewhere, 9))
+                found.append(str(probe.getsockname()[0]))
+        except OSError:
+            continue
+    return {"lan": [address for address in found if not in_tailnet(address)]}
 
 
 def read_machine(store: Path) -> dict[str, Any]:

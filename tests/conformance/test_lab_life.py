@@ -231,6 +231,30 @@ def test_an_unreachable_host_times_out(fleet: str) -> None:
     assert ssh(fleet, "windows-msi", "true").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("fault", "dead", "words", "alive"),
+    [
+        ("lan-down", WINDOWS_MSI.lan4, "timed out", WINDOWS_MSI.tailnet4),
+        ("lan-down", "windows-msi.local", "Could not resolve hostname", WINDOWS_MSI.tailnet4),
+        ("tailnet-down", WINDOWS_MSI.tailnet4, "timed out", WINDOWS_MSI.lan4),
+    ],
+)
+def test_an_address_is_as_dead_as_its_network(fleet: str, fault: str, dead: str, words: str, alive: str) -> None:
+    lab(fleet, "fault", "windows-msi", fault, "on")
+    try:
+        done = ssh(fleet, dead, "true", "-o", "ConnectTimeout=1")
+        assert (done.returncode, words in done.stderr) == (255, True), done.stderr
+        assert ssh(fleet, alive, "true").returncode == 0
+        assert reach(fleet, MAC_MINI, [alive]) == {alive: "windows-msi"}
+    finally:
+        lab(fleet, "fault", "windows-msi", fault, "off")
+    until(lambda: ssh(fleet, dead, "true", "-o", "ConnectTimeout=5").returncode == 0, "an answer when the cable is in again")
+
+
+def test_an_address_of_nobody_leads_nowhere(fleet: str) -> None:
+    assert "Could not resolve hostname 192.0.2.1" in ssh(fleet, "192.0.2.1", "true").stderr
+
+
 def test_a_sleeping_host_answers_nobody_and_wakes_as_it_was(fleet: str) -> None:
     lab(fleet, "sleep", "macbook-pro")
     assert reach(fleet, MAC_MINI, [MACBOOK_PRO.lan4, MACBOOK_PRO.tailnet4]).keys() == {MACBOOK_PRO.lan4, MACBOOK_PRO.tailnet4}

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from controller import accounts, keys, network
+from controller import accounts, enter, keys, network
 from controller.hosts import (
     LAN4,
     LAN6,
@@ -166,7 +166,54 @@ def test_known_hosts_has_every_name_of_a_host() -> None:
 
 def test_ssh_config_quotes_a_folder_with_a_space() -> None:
     text = keys.ssh_config((MAC_MINI,), Path("/run/x/ssh"), ["/a b/python", "/lab"])
-    assert '    ProxyCommand "/a b/python" /lab proxy mac-mini --user %r' in text.splitlines()
+    assert '    ProxyCommand "/a b/python" /lab proxy mac-mini --user %r --address %h' in text.splitlines()
+
+
+def test_an_address_that_nobody_has_leads_nowhere() -> None:
+    text = keys.ssh_config((MAC_MINI,), Path("/run/x/ssh"), ["lab"])
+    assert text.rstrip().splitlines()[-1] == "    ProxyCommand lab proxy nowhere --address %h"
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        (MAC_MINI.lan4, "lan"),
+        (MAC_MINI.lan6, "lan"),
+        ("felipes-mac-mini.local", "lan"),
+        (MAC_MINI.tailnet4, "tailnet"),
+        (MAC_MINI.tailnet6, "tailnet"),
+        ("mac-mini", ""),
+        ("", ""),
+    ],
+)
+def test_an_address_belongs_to_a_network(address: str, network: str) -> None:
+    assert MAC_MINI.network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("asked", "network", "fault", "met"),
+    [
+        ("mac-mini", "", "lan-down", ""),
+        ("192.168.1.20", "lan", "lan-down", "silence"),
+        ("felipes-mac-mini.local", "lan", "lan-down", "Could not resolve hostname felipes-mac-mini.local"),
+        ("felipes-mac-mini.local", "lan", "tailnet-down", ""),
+        ("100.115.10.14", "tailnet", "lan-down", ""),
+        ("100.115.10.14", "tailnet", "tailnet-down", "silence"),
+        ("100.115.10.14", "tailnet", "tailscale-down", "silence"),
+        ("100.115.10.14", "tailnet", "tailscale-stopped", "silence"),
+        ("100.115.10.14", "tailnet", "tailscale-userspace", ""),
+        ("mac-mini", "", "unreachable", "timed out"),
+    ],
+)
+def test_an_address_is_as_dead_as_its_network(asked: str, network: str, fault: str, met: str) -> None:
+    found = enter.way_to(asked, network, {fault: True})
+    assert met in found
+    assert bool(found) == bool(met)
+
+
+def test_a_cable_is_pulled_out_of_one_network() -> None:
+    assert network.link_batch(MAC_MINI, up=False, only="tailnet") == ["link set ts-mac-mini down"]
+    assert len(network.link_batch(MAC_MINI, up=True)) == 2
 
 
 def test_ssh_config_checks_host_keys() -> None:

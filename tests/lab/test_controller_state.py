@@ -96,9 +96,9 @@ def test_the_inventory_has_connection_variables_and_no_other(folder: Folder) -> 
 
 def test_the_inventory_names_the_fleet_without_grouping_it(folder: Folder) -> None:
     found = inventory.inventory(fleet(), folder)
-    assert found.keys() == {"_meta", "ungrouped", "lab_outsiders"}
+    assert found.keys() == {"_meta", "ungrouped", "outsiders"}
     assert found["ungrouped"]["hosts"] == ["mac-mini", "macbook-pro", "windows-msi"]
-    assert found["lab_outsiders"]["hosts"] == ["outsider"]
+    assert found["outsiders"]["hosts"] == ["outsider"]
 
 
 def test_extra_macs_join_the_fleet_in_the_inventory(folder: Folder) -> None:

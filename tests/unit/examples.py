@@ -181,6 +181,7 @@ def desired(**models: Any) -> dict[str, Any]:
         },
         "exposure": dict(EXPOSURE),
         "firewall": {"managed": True, "programs": [PROGRAM]},
+        "tailscale_serve": {"address": "100.115.10.14", "tcp": [], "removed": [], "host_setting": "0.0.0.0"},
         "ollama_models": {
             "installed": [{"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident"}],
             "removed": [],
@@ -217,6 +218,11 @@ def observed(**parts: Any) -> dict[str, Any]:
         "listener": {"addresses": ["*"], "pids": [3438], "commands": ["ollama"], "open": True},
         "server": {"version": "0.32.15"},
         "surroundings": {"app": "", "app_runs": False, "brew_environment": [], "file_vault": False, "auto_login": "felipe"},
+        "tailscale": {
+            "variant": "daemon", "program": "/usr/local/bin/tailscale", "socket": "", "version": "1.96.2", "state": "Running",
+            "tunnel": True, "addresses": ["100.115.10.14", "fd7a:115c:a1e0::e"], "served": {},
+        },
+        "addresses": {"lan": ["192.168.1.20"]},
         "models": {
             "installed": [{"name": "qwen3:8b", "digest": DIGEST, "size": 5225388164}],
             "loaded": [

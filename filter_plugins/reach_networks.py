@@ -1,4 +1,4 @@
-"""Say in one line what a machine reached; documented in reach_summary.yml."""
+"""Leave out the networks that a machine cannot dial; documented in reach_networks.yml."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import ansible.module_utils
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fleet.verify import reach_summary as judge
+    from fleet.reach import usable
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
-    from ansible.module_utils.fleet.verify import reach_summary as judge
+    from ansible.module_utils.fleet.reach import usable
 
 
-def reach_summary(answers: Sequence[Mapping[str, Any]]) -> str:
-    """Pass the answers of C(fleet_reach) in."""
-    return judge(answers)
+def reach_networks(networks: Sequence[str], observed: Mapping[str, Any]) -> list[str]:
+    """Pass the networks of the inventory and the observation of the machine in."""
+    return usable(networks, observed)
 
 
 class FilterModule:
@@ -26,4 +26,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Map the name in templates to the function."""
-        return {"reach_summary": reach_summary}
+        return {"reach_networks": reach_networks}
