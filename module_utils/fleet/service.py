@@ -170,11 +170,13 @@ _VISIBLE = frozenset(
 )  # fmt: skip
 
 
-def _is_visible(key: str, definition: Mapping[str, Any]) -> bool:
+def _is_visible(key: str, definition: Mapping[str, Any], job: Job) -> bool:
     """Tell whether `launchctl print` would show that a job runs with another value of this key."""
     if key in ("RunAtLoad", "KeepAlive"):
         return isinstance(definition.get(key), bool)
-    if key in ("ThrottleInterval", "ExitTimeOut", "StartInterval", "UserName"):
+    if key == "StartInterval":
+        return key in definition and job.run_interval is not None
+    if key in ("ThrottleInterval", "ExitTimeOut", "UserName"):
         return key in definition
     return key in _VISIBLE
 
@@ -272,7 +274,7 @@ def _job_step(found: Found, wanted: Wanted, target: str, changed: Mapping[str, A
     stale = live_differences(job, wanted.definition, wanted.path(found.home))
     if stale:
         return Step("reload", target, _side(stale, 0), _side(stale, 1), "launchd runs another definition")
-    unseen = {key for key in changed if key != "file" and not _is_visible(key, wanted.definition)}
+    unseen = {key for key in changed if key != "file" and not _is_visible(key, wanted.definition, job)}
     if unseen:
         return Step("reload", target, "unknown", "as in the file", f"launchd does not show {', '.join(sorted(unseen))}")
     if job.pid is None and not wanted.periodic:
