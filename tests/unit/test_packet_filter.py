@@ -296,7 +296,8 @@ def test_other_networks_are_a_new_file_and_a_load(before, after):
             replace(GUARDED, launchd=replace(GUARDED.launchd, jobs=(), disabled=(("system", frozenset({pf.LABEL})),))),
             [LOAD, ("enable", JOB), ("bootstrap", JOB)],
         ),
-        (with_job_file(StartInterval=9), [WRITE_JOB, ("reload", JOB)]),
+        (with_job_file(StartInterval=9), [WRITE_JOB]),
+        (with_job_file(Nice=9), [WRITE_JOB, ("reload", JOB)]),
         (replace(GUARDED, pf_conf=False), []),
     ],
 )  # fmt: skip
