@@ -24,6 +24,9 @@ OTHER_SETTING = Service(environment=(("OLLAMA_HOST", "0.0.0.0"), ("OLLAMA_CONTEX
 EXITS = Service(environment=(("OLLAMA_HOST", "10.99.0.2"),))
 """An address that this Mac does not have: it passes every check that can be made before, and ends the server at once."""
 
+SERVICE_ALONE = ("playbooks/servers.yml", "--limit", "mac-mini", "--tags", "homebrew,ollama_service,ollama_models")
+"""Without the jobs beside the service: who loads a model here should be the change itself."""
+
 CASES: list[str] = []
 
 
@@ -33,7 +36,7 @@ def story() -> Iterator[Story]:
     story = Story(f"changes-{os.getpid()}")
     story.lab("up", "--only", "mac-mini")
     try:
-        run = story.screen("playbooks/servers.yml", "--limit", "mac-mini")
+        run = story.screen(*SERVICE_ALONE)
         assert run.rc == 0, run.screen
         yield story
     finally:
@@ -259,8 +262,8 @@ def test_two_runs_that_want_different_things_leave_one_of_them(story, changer):
 def test_ssh_cut_in_the_middle_leaves_the_change_going_on(story, changer):
     """The module goes on without its connection, the next run finds the work done."""
     settle(changer, AGENT)
-    story.screen("playbooks/servers.yml", "--limit", "mac-mini")
-    words = ["playbooks/servers.yml", "--limit", "mac-mini", "-e", '{"ollama_service_environment": {"OLLAMA_HOST": "0.0.0.0"}}']
+    story.screen(*SERVICE_ALONE)
+    words = [*SERVICE_ALONE, "-e", '{"ollama_service_environment": {"OLLAMA_HOST": "0.0.0.0"}}']
     with story.trouble("mac-mini", "drain-seconds", "6"):
         run = story.begin(*words)
         changer.mac.wait(lambda: changer.records() != [], 90)

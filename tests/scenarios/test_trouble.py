@@ -22,8 +22,8 @@ def test_a_mac_that_is_always_on_and_silent_is_an_error(fleet):
 
 
 def test_a_mac_that_may_be_away_does_not_spoil_the_run_for_the_others(fleet, mini):
-    mini.api("POST", "/api/generate", {"model": "qwen3:8b", "keep_alive": 0})
-    with fleet.trouble("macbook-pro", "unreachable"):
+    with mini.residents_held(), fleet.trouble("macbook-pro", "unreachable"):
+        mini.api("POST", "/api/generate", {"model": "qwen3:8b", "keep_alive": 0})
         run = fleet.screen("site.yml")
     assert run.rc == 0, run.screen
     assert "macbook-pro does not answer at felipes-macbook-pro-2.local (" in run.screen
@@ -83,15 +83,20 @@ def test_a_program_that_is_not_there_leaves_the_old_service_alone(fleet, mini):
     assert fleet.screen("playbooks/servers.yml", "--limit", "mac-mini").rc == 0
 
 
+def of_service(label):
+    """Return the property lists of a service and of the jobs beside it."""
+    return [f"{label}.logs.plist", f"{label}.plist", f"{label}.residents.plist"]
+
+
 def test_a_label_moves_and_leaves_nothing_behind(fleet, mini):
     label = ["-e", "ollama_service_label=com.example.ollama", "--limit", "mac-mini"]
     assert fleet.screen("playbooks/servers.yml", *label).rc == 0
-    assert mini.run("ls", "/Users/felipe/Library/LaunchAgents").split() == ["com.example.ollama.plist"]
+    assert mini.run("ls", "/Users/felipe/Library/LaunchAgents").split() == of_service("com.example.ollama")
     back = fleet.screen(
         "playbooks/servers.yml", "--limit", "mac-mini", "-e", '{"ollama_service_retired_labels": ["com.example.ollama"]}'
     )
     assert back.rc == 0, back.screen
-    assert mini.run("ls", "/Users/felipe/Library/LaunchAgents").split() == ["com.user.ollama.plist"]
+    assert mini.run("ls", "/Users/felipe/Library/LaunchAgents").split() == of_service("com.user.ollama")
     assert mini.answers()
 
 
