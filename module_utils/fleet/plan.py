@@ -102,8 +102,10 @@ def judge_firewall(case: Case) -> Judged:
         for path in case.desired["firewall"]["programs"]
     ]
     found = application_firewall.firewall_from_json(firewall)
+    wanted = application_firewall.settings_from_json(case.desired["firewall"])
     late = Unknown("the program's path is known only when the formula is installed") if case.steps("homebrew") else None
-    return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
+    notes = application_firewall.findings(case.host, found, programs, wanted)
+    return Judged(application_firewall.plan(found, programs, wanted), notes, late)
 
 
 def judge_models(case: Case) -> Judged:
