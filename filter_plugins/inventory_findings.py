@@ -10,28 +10,40 @@ import ansible.module_utils
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fleet.inventory import environment_findings, model_findings, service_findings, unknown_variables
+    from fleet.inventory import (
+        contradictions,
+        environment_findings,
+        model_findings,
+        service_findings,
+        unknown_variables,
+        value_findings,
+    )
     from fleet.plan import parse_definition
     from fleet.vocabulary import plain
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
     from ansible.module_utils.fleet.inventory import (
+        contradictions,
         environment_findings,
         model_findings,
         service_findings,
         unknown_variables,
+        value_findings,
     )
     from ansible.module_utils.fleet.plan import parse_definition
     from ansible.module_utils.fleet.vocabulary import plain
 
 
 def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
-    """Put the judgements of service, environment, models and variable names together, in this order."""
+    """Put the judgements of names, values, environment, service and models together, in this order."""
     service = declared["ollama_service"]
     environment = environment_findings(host, declared["environment"])
     definition = None if environment else parse_definition(service["plist"])
+    values = declared.get("values", {})
     findings = [
         *unknown_variables(host, declared["variables"], declared["known_variables"]),
+        *value_findings(host, declared.get("options", {}), values),
+        *contradictions(host, values),
         *environment,
         *(
             ()

@@ -46,6 +46,16 @@ options:
     type: list
     elements: path
     default: []
+  guarded:
+    description: Folders and files of which it matters who may write there, the folders above them included.
+    type: list
+    elements: str
+    default: []
+  own:
+    description: Folders of this fleet alone, of whose whole contents it matters.
+    type: list
+    elements: str
+    default: []
   url:
     description: Where the server answers on the Mac itself.
     type: str
@@ -180,6 +190,8 @@ def main() -> None:
             "formula": {"type": "str", "default": "ollama"},
             "program": {"type": "path", "required": True},
             "programs": {"type": "list", "elements": "path", "default": []},
+            "guarded": {"type": "list", "elements": "str", "default": []},
+            "own": {"type": "list", "elements": "str", "default": []},
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
@@ -196,6 +208,10 @@ def main() -> None:
         "surroundings": lambda: read_surroundings(home),
         "firewall": system.read_firewall,
         "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
+        "permissions": lambda: {
+            **system.read_places([*wanted["guarded"], *wanted["own"]]),
+            **system.read_inside(wanted["own"]),
+        },
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),

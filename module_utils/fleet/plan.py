@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from . import application_firewall, homebrew, models, service, service_findings
+from . import application_firewall, homebrew, models, permissions, service, service_findings
 from .case import Case, Judged
 from .vocabulary import Finding, Step, Unknown, plain
 
@@ -127,6 +127,17 @@ def judge_models(case: Case) -> Judged:
     )  # fmt: skip
 
 
+def judge_permissions(case: Case) -> Judged:
+    """Judge who else may write where this fleet keeps its things; told, and mended by a person alone."""
+    places, launchd = case.part("permissions"), case.part("launchd")
+    if isinstance(places, Unknown):
+        why = f"who may write there could not be read: {places.reason}"
+        return Judged(findings=(Finding(case.host, "permissions", "folders", "unknown", "readable", "note", why),))
+    if isinstance(launchd, Unknown):
+        return Judged()
+    return Judged(findings=permissions.findings(case.host, permissions.places_from_json(places), launchd["uid"]))
+
+
 def reloaded(steps: Iterable[Step]) -> list[str]:
     """Return the models that the steps of a service load again."""
     return [step.item for step in steps if step.action == "load"]
@@ -137,6 +148,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_service": judge_service,
     "firewall": judge_firewall,
     "ollama_models": judge_models,
+    "permissions": judge_permissions,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         parse_switches,
     )
     from fleet.homebrew import Keg
+    from fleet.permissions import Place
     from fleet.vocabulary import Unknown
 else:
     from ansible.module_utils.fleet.application_firewall import (
@@ -36,6 +38,7 @@ else:
         parse_switches,
     )
     from ansible.module_utils.fleet.homebrew import Keg
+    from ansible.module_utils.fleet.permissions import Place
     from ansible.module_utils.fleet.vocabulary import Unknown
 
 
@@ -96,6 +99,36 @@ def read_identifiers(programs: Iterable[str]) -> dict[str, str]:
     """Return the code identifier of each program that has one; `codesign -dv` writes to stderr."""
     identifiers = {program: parse_identifier(run(["/usr/bin/codesign", "-dv", program]).err) for program in programs}
     return {program: identifier for program, identifier in identifiers.items() if identifier}
+
+
+def read_places(paths: Iterable[str]) -> dict[str, Place]:
+    """Return mode and owner of each path, of the folders above it, and of what lies directly in it; what is absent is left out.
+
+    A folder is as safe as the one above it: who may write there may put another in its place.
+    """
+    wanted: dict[str, None] = {}
+    for path in paths:
+        own = Path(os.path.realpath(path))
+        wanted.update(dict.fromkeys(str(place) for place in (own, *own.parents)))
+    return {path: place for path in wanted for place in _place(path)}
+
+
+def read_inside(folders: Iterable[str], limit: int = 200) -> dict[str, Place]:
+    """Return mode and owner of what lies in these folders at any depth, at most `limit` entries each; links are left out."""
+    found: dict[str, Place] = {}
+    for folder in folders:
+        entries = (path for path in sorted(Path(os.path.realpath(folder)).rglob("*")) if not path.is_symlink())
+        for path in list(entries)[:limit]:
+            found.update({str(path): place for place in _place(str(path))})
+    return found
+
+
+def _place(path: str) -> list[Place]:
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    return [Place(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)]
 
 
 def read_listener(port: int) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def test_a_sound_service_has_no_findings():
 
 def test_two_hosts_with_one_address():
     addresses = {
-        "mac-mini": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "a.local"},
-        "macbook-pro": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "b.local"},
+        "mac-mini": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "a.local", "ansible_user": "felipe"},
+        "macbook-pro": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "b.local", "ansible_user": "felipe"},
         "windows-msi": {},
     }
     (finding,) = address_findings(addresses)
@@ -144,7 +144,9 @@ def test_two_hosts_with_one_address():
 
 ADDRESSES = st.dictionaries(
     st.sampled_from(["a", "b", "c"]),
-    st.dictionaries(st.sampled_from(["fleet_local_name", "fleet_tailnet_ip"]), st.sampled_from(["1", "2", "3"])),
+    st.dictionaries(
+        st.sampled_from(["fleet_local_name", "fleet_tailnet_ip"]), st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+    ),
 )
 
 
@@ -156,8 +158,8 @@ def test_a_clash_is_found_exactly_where_there_is_one(addresses):
 
 
 def test_addresses_are_picked_where_they_are_set():
-    variables = {"fleet_local_name": "a.local", "fleet_tailnet_ip": "", "ansible_host": "x"}
-    assert host_addresses(variables) == {"fleet_local_name": "a.local"}
+    variables = {"fleet_local_name": "a.local", "fleet_tailnet_ip": "", "ansible_host": "x", "ansible_become_password": "y"}
+    assert host_addresses(variables) == {"fleet_local_name": "a.local", "ansible_host": "x"}
 
 
 def declared(**changes):
