@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         contradictions,
         environment_findings,
         model_findings,
+        secret_findings,
         service_findings,
         unknown_variables,
         value_findings,
@@ -26,6 +27,7 @@ else:
         contradictions,
         environment_findings,
         model_findings,
+        secret_findings,
         service_findings,
         unknown_variables,
         value_findings,
@@ -45,6 +47,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
         *value_findings(host, declared.get("options", {}), values),
         *contradictions(host, values),
         *environment,
+        *secret_findings(host, declared["environment"]),
         *(
             ()
             if environment

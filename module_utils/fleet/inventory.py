@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -109,6 +110,24 @@ def environment_findings(host: str, values: Any) -> tuple[Finding, ...]:
         for problem in environment.check(values)
     ]  # fmt: skip
     return tuple(findings)
+
+
+_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+
+
+def secret_findings(host: str, values: Any) -> tuple[Finding, ...]:
+    """Warn of what looks like a secret in the server's environment, and do not repeat it."""
+    if not isinstance(values, Mapping):
+        return ()
+    return tuple(
+        Finding(host, "inventory", f"ollama_service_environment.{name}", "what looks like a secret", "none", "warning",
+                "it looks like a secret, and would stand in a property list that everybody on that Mac may read, in the output of"
+                " launchctl print and in --diff",
+                "leave it out; docs/sudo.md says more")
+        for name, value in sorted(values.items(), key=str)
+        if _SECRET_NAME.search(str(name)) or (isinstance(value, str) and _SECRET_VALUE.search(value))
+    )  # fmt: skip
 
 
 def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ...]:

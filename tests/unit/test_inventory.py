@@ -7,6 +7,7 @@ from ansible.module_utils.fleet.inventory import (
     address_findings,
     environment_findings,
     model_findings,
+    secret_findings,
     service_findings,
     unknown_variables,
 )
@@ -68,6 +69,21 @@ def test_a_variable_of_the_server_that_would_be_misread(values, variable, words)
     finding = the_one(environment_findings("mac-mini", values), f"ollama_service_environment.{variable}")
     assert all(word in finding.why for word in words)
     assert "host_vars/mac-mini" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"HTTPS_PROXY": "http://felipe:hunter2@proxy.local:3128"}, ["HTTPS_PROXY"]),
+        ({"HF_TOKEN": "hunter2", "MY_API_KEY": "hunter2", "db_password": "hunter2"}, ["HF_TOKEN", "MY_API_KEY", "db_password"]),
+        ({"HTTPS_PROXY": "http://proxy.local:3128", "OLLAMA_ORIGINS": "http://a:1,http://b@c"}, []),
+        ("text", []),
+    ],
+)
+def test_what_looks_like_a_secret_is_warned_of_and_not_repeated(values, names):
+    found = secret_findings("mac-mini", values)
+    assert [finding.item.rpartition(".")[2] for finding in found] == names
+    assert all(finding.severity == "warning" and "hunter2" not in repr(finding) for finding in found)
 
 
 @pytest.mark.parametrize("values", ["OLLAMA_HOST=0.0.0.0", ["OLLAMA_HOST"], None, 1], ids=repr)
