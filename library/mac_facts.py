@@ -9,7 +9,8 @@ version_added: 0.1.0
 author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the listener on
-    Ollama's port, the installed and loaded models, the registry's digests and the machine itself.
+    Ollama's port, the installed and loaded models, the registry's digests, who may write where it matters, and the machine
+    itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
