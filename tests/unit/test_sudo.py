@@ -62,4 +62,9 @@ def test_the_example_lets_one_command_through(command, allowed):
     pattern = re.search(r"^Cmnd_Alias OLLAMA_FLEET = (.+)$", example(), re.MULTILINE)[1]
     # sudo compares arguments as fnmatch(3) does.
     assert fnmatch.fnmatchcase(command, pattern) is allowed
-    assert bool(re.fullmatch(logged()[0], command)) is allowed
+
+
+def test_the_page_shows_the_line_of_sudos_log():
+    (pattern,) = logged()
+    assert re.fullmatch(pattern, REAL.replace("echo", "'echo") + "'")
+    assert not re.fullmatch(pattern, REAL.replace("echo", "'echo") + " -c 1'")
