@@ -1,4 +1,4 @@
-"""Find addresses that two hosts of the inventory claim; documented in address_findings.yml."""
+"""Find addresses that are none, and those that two hosts claim; documented in address_findings.yml."""
 
 from __future__ import annotations
 

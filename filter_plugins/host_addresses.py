@@ -1,4 +1,4 @@
-"""Pick the addresses of one host out of its variables; documented in host_addresses.yml."""
+"""Pick the variables by which one host is reached; documented in host_addresses.yml."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import ansible.module_utils
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fleet.inventory import ADDRESS_VARIABLES
+    from fleet.inventory import CONNECTION_VARIABLES
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
-    from ansible.module_utils.fleet.inventory import ADDRESS_VARIABLES
+    from ansible.module_utils.fleet.inventory import CONNECTION_VARIABLES
 
 
 def host_addresses(variables: Mapping[str, Any]) -> dict[str, str]:
-    """Return variable -> address for those that are set."""
-    return {name: str(variables[name]) for name in ADDRESS_VARIABLES if variables.get(name)}
+    """Return variable -> value for those that are set."""
+    return {name: str(variables[name]) for name in CONNECTION_VARIABLES if variables.get(name)}
 
 
 class FilterModule:

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fleet.inventory import (
+        contradictions,
         environment_findings,
         exposure_findings,
         keep_alive_findings,
         model_findings,
+        secret_findings,
         service_findings,
         unknown_variables,
+        value_findings,
     )
     from fleet.plan import parse_definition
     from fleet.shell_block import problems, refusals
@@ -24,12 +27,15 @@ if TYPE_CHECKING:
 else:
     ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
     from ansible.module_utils.fleet.inventory import (
+        contradictions,
         environment_findings,
         exposure_findings,
         keep_alive_findings,
         model_findings,
+        secret_findings,
         service_findings,
         unknown_variables,
+        value_findings,
     )
     from ansible.module_utils.fleet.plan import parse_definition
     from ansible.module_utils.fleet.shell_block import problems, refusals
@@ -37,13 +43,17 @@ else:
 
 
 def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
-    """Put the judgements of variable names, environment, service, exposure, models and client shell together, in this order."""
+    """Put the judgements of names, values, environment, service, exposure, models and client shell together, in this order."""
     service, exposure = declared["ollama_service"], declared["exposure"]
     environment = environment_findings(host, declared["environment"])
     definition = None if environment else parse_definition(service["plist"])
+    values = declared.get("values", {})
     findings = [
         *unknown_variables(host, declared["variables"], declared["known_variables"]),
+        *value_findings(host, declared.get("options", {}), values),
+        *contradictions(host, values),
         *environment,
+        *secret_findings(host, declared["environment"]),
         *(
             ()
             if environment

@@ -10,7 +10,7 @@ author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the packet filter's
     files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests,
-    Tailscale, the addresses in the LAN, the fleet's own program and the machine itself.
+    Tailscale, the addresses in the LAN, who may write where it matters, the fleet's own program and the machine itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -58,6 +58,16 @@ options:
     description: Further programs whose path behind all symbolic links is asked for, as the firewall sees them.
     type: list
     elements: path
+    default: []
+  guarded:
+    description: Folders and files of which it matters who may write there, the folders above them included.
+    type: list
+    elements: str
+    default: []
+  own:
+    description: Folders of this fleet alone, of whose whole contents it matters.
+    type: list
+    elements: str
     default: []
   url:
     description: Where the server answers on the Mac itself.
@@ -223,6 +233,8 @@ def main() -> None:
             "version": {"type": "str", "default": ""},
             "program": {"type": "path", "required": True},
             "programs": {"type": "list", "elements": "path", "default": []},
+            "guarded": {"type": "list", "elements": "str", "default": []},
+            "own": {"type": "list", "elements": "str", "default": []},
             "url": {"type": "str", "default": "http://127.0.0.1:11434"},
             "port": {"type": "int", "default": 11434},
             "models_path": {"type": "str", "default": ""},
@@ -248,6 +260,10 @@ def main() -> None:
         "firewall": system.read_firewall,
         "packet_filter": lambda: packet_filter.observe(wanted["networks"]),
         "programs": lambda: {program: os.path.realpath(program) for program in wanted["programs"]},
+        "permissions": lambda: {
+            **system.read_places([*wanted["guarded"], *wanted["own"]]),
+            **system.read_inside(wanted["own"]),
+        },
         "listener": lambda: system.read_listener(wanted["port"]),
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from . import environment, packet_filter, service
+from . import environment, inventory_values, packet_filter, service
 from .definition import definition_problems
 from .names import normalise, parse_name
 from .service_findings import inventory_findings
@@ -16,6 +16,9 @@ from .vocabulary import Finding
 
 ADDRESS_VARIABLES = ("fleet_local_name", "fleet_tailnet_ip")
 """The variables by which others reach a host; no two hosts may share a value."""
+
+CONNECTION_VARIABLES = tuple(inventory_values.CONNECTION)
+"""These, and those by which Ansible does."""
 
 
 def _error(host: str, item: str, found: Any, wanted: str, remedy: str = "") -> Finding:
@@ -39,6 +42,34 @@ def unknown_variables(host: str, names: Iterable[str], known: Mapping[str, Itera
                    f"write {near[0]}" if near else "take it out")
         )  # fmt: skip
     return tuple(findings)
+
+
+def value_findings(
+    host: str, options: Mapping[str, Mapping[str, Mapping[str, Any]]], values: Mapping[str, Any]
+) -> tuple[Finding, ...]:
+    """Judge every text of the inventory by what its variable may hold; `options` maps role -> option -> specification."""
+    flat = {name: option for role in options.values() for name, option in role.items()}
+    return tuple(
+        _error(host, one.where, one.found, one.allowed, f"correct it in host_vars/{host} or group_vars")
+        for one in inventory_values.refusals(flat, values)
+    )
+
+
+def contradictions(host: str, values: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return settings of the firewall that cannot all be meant."""
+    if values.get("firewall_managed") is False or values.get("firewall_block_all") is not True:
+        return ()
+    if values.get("firewall_state") == "disabled":
+        return (
+            _error(host, "firewall_block_all", True, "false or left out, for firewall_state is disabled",
+                   "choose one of the two"),
+        )  # fmt: skip
+    if values.get("firewall_programs"):
+        return (
+            _error(host, "firewall_block_all", True, "false or left out, for it shuts off the programs of firewall_programs, too",
+                   "choose one of the two"),
+        )  # fmt: skip
+    return ()
 
 
 def service_findings(
@@ -80,6 +111,24 @@ def environment_findings(host: str, values: Any) -> tuple[Finding, ...]:
         for problem in environment.check(values)
     ]  # fmt: skip
     return tuple(findings)
+
+
+_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+
+
+def secret_findings(host: str, values: Any) -> tuple[Finding, ...]:
+    """Warn of what looks like a secret in the server's environment, and do not repeat it."""
+    if not isinstance(values, Mapping):
+        return ()
+    return tuple(
+        Finding(host, "inventory", f"ollama_service_environment.{name}", "what looks like a secret", "none", "warning",
+                "it looks like a secret, and would stand in a property list that everybody on that Mac may read, in the output of"
+                " launchctl print and in --diff",
+                "leave it out; docs/sudo.md says more")
+        for name, value in sorted(values.items(), key=str)
+        if _SECRET_NAME.search(str(name)) or (isinstance(value, str) and _SECRET_VALUE.search(value))
+    )  # fmt: skip
 
 
 def keep_alive_findings(host: str, values: Any, installed: Any, memory_gib: Any = None) -> tuple[Finding, ...]:
@@ -176,11 +225,17 @@ def model_findings(host: str, installed: Any, removed: Any) -> tuple[Finding, ..
 
 
 def address_findings(addresses: Mapping[str, Mapping[str, str]]) -> tuple[Finding, ...]:
-    """Return addresses that two hosts claim; `addresses` maps host -> {variable: address}."""
+    """Return addresses that are none, and those that two hosts claim; `addresses` maps host -> {variable: address}."""
     owner: dict[str, tuple[str, str]] = {}
     findings = []
     for host in sorted(addresses):
+        findings += [
+            _error(host, one.where, one.found, one.allowed, f"correct it in host_vars/{host}")
+            for one in inventory_values.connection_refusals(addresses[host])
+        ]
         for variable, address in sorted(addresses[host].items()):
+            if variable not in ADDRESS_VARIABLES:
+                continue
             if address in owner and owner[address][0] != host:
                 other, other_variable = owner[address]
                 findings.append(

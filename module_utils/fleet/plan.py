@@ -14,6 +14,7 @@ from . import (
     homebrew,
     models,
     packet_filter,
+    permissions,
     service,
     service_findings,
     shell_block,
@@ -182,8 +183,10 @@ def judge_firewall(case: Case) -> Judged:
         for path in case.desired["firewall"]["programs"]
     ]
     found = application_firewall.firewall_from_json(firewall)
+    wanted = application_firewall.settings_from_json(case.desired["firewall"])
     late = Unknown("the program's path is known only when the formula is installed") if case.steps("homebrew") else None
-    return Judged(application_firewall.plan(found, programs), application_firewall.findings(case.host, found), late)
+    notes = application_firewall.findings(case.host, found, programs, wanted)
+    return Judged(application_firewall.plan(found, programs, wanted), notes, late)
 
 
 def judge_exposure(case: Case) -> Judged:
@@ -218,6 +221,17 @@ def judge_models(case: Case) -> Judged:
     )  # fmt: skip
 
 
+def judge_permissions(case: Case) -> Judged:
+    """Judge who else may write where this fleet keeps its things; told, and mended by a person alone."""
+    places, launchd = case.part("permissions"), case.part("launchd")
+    if isinstance(places, Unknown):
+        why = f"who may write there could not be read: {places.reason}"
+        return Judged(findings=(Finding(case.host, "permissions", "folders", "unknown", "readable", "note", why),))
+    if isinstance(launchd, Unknown):
+        return Judged()
+    return Judged(findings=permissions.findings(case.host, permissions.places_from_json(places), launchd["uid"]))
+
+
 def reloaded(steps: Iterable[Step]) -> list[str]:
     """Return the models that the steps of a service load again."""
     return [step.item for step in steps if step.action == "load"]
@@ -235,6 +249,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_residents": companion.judge_residents,
     "log_rotation": companion.judge_logs,
     "shell_env": shell_block.judge,
+    "permissions": judge_permissions,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""
 

@@ -7,21 +7,40 @@ import re
 import shutil
 import socket
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .commands import run
+from .commands import Answer, run
 
 if TYPE_CHECKING:
-    from fleet.application_firewall import Firewall, parse_rules, parse_state
+    from collections.abc import Iterable
+
+    from fleet.application_firewall import (
+        GETTERS,
+        Firewall,
+        is_managed_refusal,
+        parse_identifier,
+        parse_rules,
+        parse_state,
+        parse_switches,
+    )
     from fleet.homebrew import Keg
+    from fleet.permissions import Place
     from fleet.tailnet import in_tailnet
     from fleet.versions import order
     from fleet.vocabulary import Unknown
 else:
-    from ansible.module_utils.fleet.application_firewall import Firewall, parse_rules, parse_state
+    from ansible.module_utils.fleet.application_firewall import (
+        GETTERS,
+        Firewall,
+        is_managed_refusal,
+        parse_identifier,
+        parse_rules,
+        parse_state,
+        parse_switches,
+    )
     from ansible.module_utils.fleet.homebrew import Keg
+    from ansible.module_utils.fleet.permissions import Place
     from ansible.module_utils.fleet.tailnet import in_tailnet
     from ansible.module_utils.fleet.versions import order
     from ansible.module_utils.fleet.vocabulary import Unknown
@@ -61,16 +80,68 @@ def _note(path: Path) -> str:
     return path.read_text().strip() if path.is_file() else ""
 
 
-def read_firewall() -> Firewall:
-    """Read state and rules of the application firewall; readers need no root (macOS 15 to 27).
+MANAGED_SCRIPT = "$.NSUserDefaults.alloc.initWithSuiteName('com.apple.security.firewall').objectIsForcedForKey('EnableFirewall')"
+"""What the macOS Security Compliance Project asks in JavaScript (osascript -l) before it sets anything."""
 
-    `--getappblocked` is not asked: it calls a program without a rule permitted.
+
+def read_firewall() -> Firewall:
+    """Read state, switches and rules of the application firewall; readers need no root (macOS 15 to 27).
+
+    `--getappblocked` is not asked: it calls a program without a rule permitted. One call asks everything; where it does not
+    answer everything (no capture is older than macOS 26), each question is put alone.
     """
-    state = parse_state(run([SOCKETFILTERFW, "--getglobalstate"]).out)
-    listing = run([SOCKETFILTERFW, "--listapps"])
-    if listing.rc != 0:
-        return Firewall(Unknown(f"socketfilterfw --listapps: {listing.said}"))
-    return Firewall(state, parse_rules(listing.out))
+    answer = run([SOCKETFILTERFW, *GETTERS])
+    said = answer.out
+    if answer.rc != 0 or isinstance(parse_state(said), Unknown):
+        answers = {getter: run([SOCKETFILTERFW, getter]) for getter in GETTERS}
+        said = "\n".join(one.out for one in answers.values())
+        listing = answers["--listapps"]
+        if listing.rc != 0:
+            return Firewall(Unknown(f"socketfilterfw --listapps: {listing.said}"))
+    # On some versions a managed Mac answers the readers, too, with its refusal.
+    managed = is_managed_refusal(said) or is_forced(run(["/usr/bin/osascript", "-l", "JavaScript", "-e", MANAGED_SCRIPT]))
+    return Firewall(parse_state(said), parse_rules(said), parse_switches(said), managed)
+
+
+def is_forced(answer: Answer) -> bool:
+    """Tell a firewall that a profile decides; no answer counts as no, for then the tool itself will refuse."""
+    return answer.rc == 0 and answer.out.strip() == "true"
+
+
+def read_identifiers(programs: Iterable[str]) -> dict[str, str]:
+    """Return the code identifier of each program that has one; `codesign -dv` writes to stderr."""
+    identifiers = {program: parse_identifier(run(["/usr/bin/codesign", "-dv", program]).err) for program in programs}
+    return {program: identifier for program, identifier in identifiers.items() if identifier}
+
+
+def read_places(paths: Iterable[str]) -> dict[str, Place]:
+    """Return mode and owner of each path, of the folders above it, and of what lies directly in it; what is absent is left out.
+
+    A folder is as safe as the one above it: who may write there may put another in its place.
+    """
+    wanted: dict[str, None] = {}
+    for path in paths:
+        own = Path(os.path.realpath(path))
+        wanted.update(dict.fromkeys(str(place) for place in (own, *own.parents)))
+    return {path: place for path in wanted for place in _place(path)}
+
+
+def read_inside(folders: Iterable[str], limit: int = 200) -> dict[str, Place]:
+    """Return mode and owner of what lies in these folders at any depth, at most `limit` entries each; links are left out."""
+    found: dict[str, Place] = {}
+    for folder in folders:
+        entries = (path for path in sorted(Path(os.path.realpath(folder)).rglob("*")) if not path.is_symlink())
+        for path in list(entries)[:limit]:
+            found.update({str(path): place for place in _place(str(path))})
+    return found
+
+
+def _place(path: str) -> list[Place]:
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    return [Place(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)]
 
 
 def read_listener(port: int) -> dict[str, Any]:

@@ -38,6 +38,22 @@ def test_listed_programs_come_in_pairs(mac: Mac) -> None:
     assert all(re.match(r"\s+\(\s*(Allow|Block) incoming connections\s*\)", line) for line in lines[1::2])
 
 
+def test_all_questions_fit_into_one_call(mac: Mac) -> None:
+    options = ("--getglobalstate", "--getstealthmode", "--getallowsigned", "--getblockall", "--listapps")
+    said = mac.succeed([TOOL, *options])
+    for word in (r"\(State = [012]\)", r"(?i)stealth mode", r"(?i)signed", r"(?i)block all", r"otal number of apps = \d+"):
+        assert re.search(word, said), word
+
+
+def test_a_profile_shows_in_the_forced_preferences(mac: Mac) -> None:
+    script = "$.NSUserDefaults.alloc.initWithSuiteName('com.apple.security.firewall').objectIsForcedForKey('EnableFirewall')"
+    assert mac.succeed(["/usr/bin/osascript", "-l", "JavaScript", "-e", script]).strip() in ("true", "false")
+
+
+def test_a_signature_tells_its_code_identifier(mac: Mac) -> None:
+    assert re.search(r"^Identifier=\S+$", mac.run(["/usr/bin/codesign", "-dv", "/usr/bin/python3"]).stderr, re.MULTILINE)
+
+
 def test_an_unlisted_program_is_called_permitted(mac: Mac) -> None:
     if mac.os_major <= 14:
         pytest.skip("macOS 14 and older say that it is not part of the firewall")

@@ -149,6 +149,21 @@ def test_a_managed_mac_refuses_changes_and_answers_questions(fresh: Box) -> None
     assert shown(fresh, "--listapps") == NEW_LIST
 
 
+def test_a_managed_mac_of_some_versions_refuses_to_answer_too(fresh: Box) -> None:
+    fresh.faults(mdm_managed="mute")
+    for option in ("--listapps", "--getglobalstate"):
+        assert shown(fresh, option) == "Firewall settings cannot be modified from command line on managed Mac computers."
+
+
+SCRIPT = "$.NSUserDefaults.alloc.initWithSuiteName('com.apple.security.firewall').objectIsForcedForKey('EnableFirewall')"
+
+
+@pytest.mark.parametrize(("value", "answer"), [(False, "false"), (True, "true"), ("mute", "true"), ("unseen", "false")])
+def test_a_profile_shows_in_the_forced_preferences(fresh: Box, value: object, answer: str) -> None:
+    fresh.faults(mdm_managed=value)
+    assert fresh.run("osascript", "-l", "JavaScript", "-e", SCRIPT).lines == [answer]
+
+
 def test_add_leaves_a_block_and_unblock_lifts_it(fresh: Box) -> None:
     run_as_root(fresh, "--add", PROGRAM)
     run_as_root(fresh, "--blockapp", PROGRAM)

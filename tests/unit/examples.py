@@ -215,6 +215,7 @@ def observed(**parts: Any) -> dict[str, Any]:
         "companion": companion,
         "packet_filter": plain(guarded(packet_filter.wanted_from_json(EXPOSURE))),
         "firewall": {"state": 1, "rules": {KEG_PROGRAM: "allow"}},
+        "permissions": {f"{HOME}/Library/LaunchAgents": {"mode": 0o755, "uid": UID, "gid": 20}},
         "listener": {"addresses": ["*"], "pids": [3438], "commands": ["ollama"], "open": True},
         "server": {"version": "0.32.15"},
         "surroundings": {"app": "", "app_runs": False, "brew_environment": [], "file_vault": False, "auto_login": "felipe"},

@@ -9,6 +9,7 @@ from ansible.module_utils.fleet.inventory import (
     exposure_findings,
     keep_alive_findings,
     model_findings,
+    secret_findings,
     service_findings,
     unknown_variables,
 )
@@ -70,6 +71,21 @@ def test_a_variable_of_the_server_that_would_be_misread(values, variable, words)
     finding = the_one(environment_findings("mac-mini", values), f"ollama_service_environment.{variable}")
     assert all(word in finding.why for word in words)
     assert "host_vars/mac-mini" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"HTTPS_PROXY": "http://felipe:hunter2@proxy.local:3128"}, ["HTTPS_PROXY"]),
+        ({"HF_TOKEN": "hunter2", "MY_API_KEY": "hunter2", "db_password": "hunter2"}, ["HF_TOKEN", "MY_API_KEY", "db_password"]),
+        ({"HTTPS_PROXY": "http://proxy.local:3128", "OLLAMA_ORIGINS": "http://a:1,http://b@c"}, []),
+        ("text", []),
+    ],
+)
+def test_what_looks_like_a_secret_is_warned_of_and_not_repeated(values, names):
+    found = secret_findings("mac-mini", values)
+    assert [finding.item.rpartition(".")[2] for finding in found] == names
+    assert all(finding.severity == "warning" and "hunter2" not in repr(finding) for finding in found)
 
 
 @pytest.mark.parametrize("values", ["OLLAMA_HOST=0.0.0.0", ["OLLAMA_HOST"], None, 1], ids=repr)
@@ -166,8 +182,8 @@ def test_an_exposure_that_guards_the_servers_port_or_is_not_ours(changes, variab
 
 def test_two_hosts_with_one_address():
     addresses = {
-        "mac-mini": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "a.local"},
-        "macbook-pro": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "b.local"},
+        "mac-mini": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "a.local", "ansible_user": "felipe"},
+        "macbook-pro": {"fleet_tailnet_ip": "100.1.1.1", "fleet_local_name": "b.local", "ansible_user": "felipe"},
         "windows-msi": {},
     }
     (finding,) = address_findings(addresses)
@@ -178,7 +194,9 @@ def test_two_hosts_with_one_address():
 
 ADDRESSES = st.dictionaries(
     st.sampled_from(["a", "b", "c"]),
-    st.dictionaries(st.sampled_from(["fleet_local_name", "fleet_tailnet_ip"]), st.sampled_from(["1", "2", "3"])),
+    st.dictionaries(
+        st.sampled_from(["fleet_local_name", "fleet_tailnet_ip"]), st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+    ),
 )
 
 
@@ -190,8 +208,8 @@ def test_a_clash_is_found_exactly_where_there_is_one(addresses):
 
 
 def test_addresses_are_picked_where_they_are_set():
-    variables = {"fleet_local_name": "a.local", "fleet_tailnet_ip": "", "ansible_host": "x"}
-    assert host_addresses(variables) == {"fleet_local_name": "a.local"}
+    variables = {"fleet_local_name": "a.local", "fleet_tailnet_ip": "", "ansible_host": "x", "ansible_become_password": "y"}
+    assert host_addresses(variables) == {"fleet_local_name": "a.local", "ansible_host": "x"}
 
 
 def declared(**changes):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.fleet.application_firewall import GETTERS
 from ansible.module_utils.fleet.vocabulary import Unknown
 from ansible.module_utils.macos import commands, launchctl, system
 from ansible.module_utils.macos.commands import Answer, run
@@ -288,22 +289,53 @@ def test_a_keg_that_was_taken_back_says_why(prefix):
     ],
 )
 def test_the_firewall_is_read(monkeypatch, state, listing, said):
-    answering(monkeypatch, system, {"--getglobalstate": state, "--listapps": listing})
+    whole = Answer(0, state.out + "Firewall stealth mode is on\n" + listing.out, "")
+    asked = answering(monkeypatch, system, {" ".join(GETTERS): whole, "osascript": Answer(0, "false\n", "")})
     found = system.read_firewall()
-    assert (found.state, found.rules) == said
+    assert (found.state, found.rules, found.switches["stealth"], found.managed) == (*said, True, False)
+    assert len(asked) == 2
+
+
+def test_a_tool_that_answers_the_first_question_only_is_asked_one_by_one(monkeypatch):
+    alone = {getter: Answer(0, f"Block all ENABLED! {getter}\n", "") for getter in GETTERS}
+    alone["--getglobalstate"] = Answer(0, "Firewall is enabled. (State = 2)\n", "")
+    answers = {" ".join(GETTERS): Answer(1, "", "usage"), **alone, "osascript": Answer(0, "false\n", "")}
+    asked = answering(monkeypatch, system, answers)
+    found = system.read_firewall()
+    assert (found.state, found.switches["block_all"]) == (2, True)
+    assert len(asked) == 2 + len(GETTERS)
 
 
 @pytest.mark.parametrize(
-    ("state", "listing"),
-    [
-        (Answer(0, "Firewall settings cannot be modified from command line on managed Mac computers.\n", ""), Answer(0, "", "")),
-        (Answer(0, "Firewall is enabled. (State = 1)\n", ""), Answer(255, "", "Must be root to change settings.\n")),
-    ],
-    ids=["no state", "no list"],
+    "forced", [Answer(0, "true\n", ""), Answer(0, "false\n", ""), Answer(1, "", "no")], ids=["yes", "no", "?"]
 )
-def test_a_firewall_that_cannot_be_read_is_unknown(monkeypatch, state, listing):
-    answering(monkeypatch, system, {"--getglobalstate": state, "--listapps": listing})
-    assert isinstance(system.read_firewall().state, Unknown)
+def test_a_profile_is_known_before_anything_is_written(monkeypatch, forced):
+    state = Answer(0, "Firewall is enabled. (State = 1)\n", "")
+    answering(monkeypatch, system, {"--getglobalstate": state, "osascript": forced})
+    assert system.read_firewall().managed is (forced.out == "true\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "listing", "managed"),
+    [
+        ("Firewall settings cannot be modified from command line on managed Mac computers.\n", Answer(0, "", ""), True),
+        ("", Answer(255, "", "Must be root to change settings.\n"), False),
+        ("what?\n", Answer(0, "", ""), False),
+    ],
+    ids=["managed", "no list", "no state"],
+)
+def test_a_firewall_that_cannot_be_read_is_unknown(monkeypatch, said, listing, managed):
+    answers = {" ".join(GETTERS): Answer(0, said, ""), "--listapps": listing, "socketfilterfw": Answer(0, said, "")}
+    answering(monkeypatch, system, {**answers, "osascript": Answer(0, "false\n", "")})
+    found = system.read_firewall()
+    assert isinstance(found.state, Unknown)
+    assert found.managed is managed
+
+
+def test_identifiers_are_read_where_there_are_some(monkeypatch):
+    answers = {"-dv /a": Answer(0, "", "Executable=/a\nIdentifier=a.out\n"), "-dv /b": Answer(1, "", "/b: No such file\n")}
+    answering(monkeypatch, system, answers)
+    assert system.read_identifiers(["/a", "/b"]) == {"/a": "a.out"}
 
 
 @pytest.mark.parametrize(

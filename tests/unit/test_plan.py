@@ -55,8 +55,10 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
 
 def test_a_bare_mac_has_every_concern_in_order():
     plan = judge("mac-mini", desired(), observed(**BARE))
-    # What version it gets is Homebrew's to say, and nothing is published that nobody listed.
-    assert plan["concerns"] == [concern for concern in CONCERNS if concern not in ("ollama_version", "tailscale_serve")]
+    # What version it gets is Homebrew's to say; nothing is published that nobody listed; what only a person mends has no steps.
+    assert plan["concerns"] == [
+        concern for concern in CONCERNS if concern not in ("ollama_version", "tailscale_serve", "permissions")
+    ]
     steps = steps_of(plan)
     assert steps["homebrew"] == ["install ollama"]
     assert steps["ollama_service"] == [f"write {PATH}", f"bootstrap {TARGET}"]
@@ -91,9 +93,15 @@ def test_what_could_not_be_read_runs_its_concern(part, how):
     assert how == "missing" or {plan["unknown"][concern] for concern in concerns} == {"OSError: it did not answer within 10 s"}
 
 
-@pytest.mark.parametrize("part", ["server", "machine", "listener", "surroundings"])
+@pytest.mark.parametrize("part", ["server", "machine", "listener", "surroundings", "permissions"])
 def test_what_no_concern_needs_is_not_missed(part):
     assert judge("mac-mini", desired(), observed(**{part: {"unknown": "x"}}))["concerns"] == []
+
+
+def test_a_folder_that_everybody_may_write_is_told_and_is_no_drift():
+    places = {"/Library/LaunchDaemons": {"mode": 0o777, "uid": 0, "gid": 0}}
+    plan = judge("mac-mini", desired(), observed(permissions=places))
+    assert (plan["concerns"], [finding["item"] for finding in plan["findings"]]) == ([], ["/Library/LaunchDaemons"])
 
 
 def test_a_restart_means_that_the_residents_are_loaded_again():

@@ -348,7 +348,11 @@ def test_the_same_variables_give_the_same_bytes_in_any_order(plists, render):
     assert render(ollama_service_environment=dict(reversed(environment.items()))) == plists
 
 
-HOSTILE = {"OLLAMA_ORIGINS": "http://a.example/?x=1&y=<b>\"c\"'d'", "OLLAMA_EDITOR": "]]> &amp; é ü 🙂", "HTTPS_PROXY": ""}
+HOSTILE = {
+    "OLLAMA_ORIGINS": "http://a.example/?x=1&y=<b>\"c\"'d'",
+    "OLLAMA_EDITOR": "]]> &amp; é ü 🙂 $(id) `id` ; ../",
+    "HTTPS_PROXY": "",
+}
 
 
 def test_every_text_survives_the_template(render):
@@ -502,6 +506,7 @@ SOUND = {
     "ollama_models_installed": [{"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident", "automatic_fallback": True}],
 }
 ENVIRONMENT = {"OLLAMA_HOST": "0.0.0.0"}
+PWNED = f"/tmp/ollama-fleet-{os.getpid()}"  # noqa: S108  must never be there
 ONE = {"name": "a:1", "size_gb": 1}
 OSS = {"name": "gpt-oss:20b", "size_gb": 13.8}
 
@@ -552,6 +557,29 @@ MEANINGS = {
     "zone-for-a-network": ({"exposure_networks": ["fe80::%en0/10"]}, ["exposure_networks[0]", "%en0", "a network such as"]),
     "path-for-a-network": ({"exposure_networks": ["../../etc/pf.conf"]}, ["exposure_networks[0]", "../../etc/pf.conf"]),
     "port-too-high": ({"exposure_port": 65536}, ["exposure_port", "65536", "1 to 65535"]),
+    "hostile": (
+        {
+            "homebrew_formula": "--eval=system('id')",
+            "ollama_service_label": f"com.user$(touch {PWNED})",
+            "ollama_service_user": "felipe\nroot",
+            "ollama_service_url": f"http://127.0.0.1:11434/;touch {PWNED}",
+            "ollama_service_working_directory": "/Users/felipe/../../etc",
+            "ollama_service_retired_labels": [f"`touch {PWNED}`"],
+            "firewall_programs": [f"/opt/homebrew/bin/'; touch {PWNED} #"],
+            "ollama_models_candidates": [{"name": f"a|touch {PWNED}"}],
+        },
+        [
+            "homebrew_formula",
+            "ollama_service_label",
+            "ollama_service_user",
+            "ollama_service_url",
+            "ollama_service_working_directory",
+            "ollama_service_retired_labels[0]",
+            "firewall_programs[0]",
+            "ollama_models_candidates[0].name",
+        ],
+    ),
+    "firewall-contradiction": ({"firewall_block_all": True}, ["firewall_block_all", "firewall_programs"]),
     "misspelt": ({"ollama_models_instaled": []}, ["ollama_models_instaled", "ollama_models_installed"]),
 }
 BUDGETS = {
@@ -621,6 +649,20 @@ def test_preflight_refuses_two_hosts_with_one_address(tmp_path):
     assert status != 0
     for word in ("second", "fleet_tailnet_ip", "100.64.0.1", "first has it", "Correct one of the two"):
         assert word in said
+
+
+def test_nothing_of_a_hostile_inventory_was_executed(refusals):
+    assert refusals("meanings")["hostile"]
+    assert not Path(PWNED).exists()
+
+
+def test_preflight_refuses_an_address_that_ssh_would_take_for_an_option(tmp_path):
+    hosts = {"first": SOUND, "second": {**SOUND, "ansible_host": f"-oProxyCommand=touch {PWNED}"}}
+    status, said = preflight("-i", an_inventory(tmp_path / "inventory", hosts))
+    assert status != 0
+    for word in ("second: ansible_host", "-oProxyCommand", "a host name or an IP address"):
+        assert word in said
+    assert not Path(PWNED).exists()
 
 
 def test_preflight_refuses_what_is_given_on_the_command_line():

@@ -17,7 +17,8 @@ FAULTS: dict[str, str] = {
     "brew-stable": "the version of ollama the tap offers as stable (default 0.32.15)",
     "filevault": "fdesetup reports FileVault as on",
     "free-memory-mb": "MiB of memory reported free by vm_stat and memory_pressure",
-    "mdm-managed": "the firewall is managed by a profile: socketfilterfw refuses every change",
+    "mdm-managed": "the firewall is managed by a profile: socketfilterfw refuses every change; "
+    '"mute": also every question, "unseen": the profile does not force the key that tells of it',
     "memory-pressure": "kern.memorystatus_vm_pressure_level: 1 normal, 2 warning, 4 critical",
     "ollama-app": "Ollama.app is installed: its program is linked at bin/ollama, where brew cannot link then",
     "swap-used-mb": "MiB of swap in use, as vm.swapusage shows it",

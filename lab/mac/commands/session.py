@@ -52,7 +52,7 @@ def osascript(argv: list[str]) -> int:
         journal("notifications", text=text.replace('\\"', '"'), title=title.replace('\\"', '"'))
     if "objectIsForcedForKey" in script:
         # The test for a managed firewall in mSCP's scripts (JXA).
-        print("true" if fault("mdm-managed") else "false")
+        print("true" if fault("mdm-managed") and fault("mdm-managed") != "unseen" else "false")
     return 0
 
 

@@ -173,7 +173,9 @@ def main(argv: list[str]) -> int:
         return 0
     while words:
         word = words.pop(0)
-        if word in getters:
+        if word in getters and fault("mdm-managed") == "mute":
+            print(MANAGED)
+        elif word in getters:
             print(getters[word](alf.load().visible(time.time()), old))
         elif word == "--getappblocked" and words:
             print(_app_blocked(alf.load().visible(time.time()), old, words.pop(0)))
