@@ -13,7 +13,9 @@ from tests.support.fleet import Fleet
 
 FLEET = Fleet(os.environ["LAB_NAME"])
 RUNNER = AnsibleRunner(str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent))
-testinfra_hosts = RUNNER.get_hosts("ollama_servers")
+# By the lab's own ssh settings: testinfra does not render the templates in a host's connection variables.
+SETTINGS = RUNNER.get_variables("mac-mini")["ansible_ssh_common_args"].removeprefix("-F ")
+testinfra_hosts = [f"ssh://{host}?ssh_config={SETTINGS}" for host in RUNNER.get_hosts("ollama_servers")]
 
 
 @pytest.fixture
