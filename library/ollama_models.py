@@ -65,7 +65,7 @@ options:
     type: bool
     default: false
   assume_loaded:
-    description: With O(assume_unloaded), the models that the restart of the service loads again by itself.
+    description: In check mode, the models that a change of the service in the same run loads by itself.
     type: list
     elements: str
     default: []
@@ -102,12 +102,12 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleet.models import Found, Wanted, after_restart, plan, wanted_from_json
+    from fleet.models import Found, Wanted, after_restart, plan, wanted_from_json, with_loaded
     from fleet.vocabulary import Step, Unknown, differences, plain
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.pull import Puller, PullFailed
 else:
-    from ansible.module_utils.fleet.models import Found, after_restart, plan, wanted_from_json
+    from ansible.module_utils.fleet.models import Found, after_restart, plan, wanted_from_json, with_loaded
     from ansible.module_utils.fleet.vocabulary import Unknown, differences, plain
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.pull import Puller, PullFailed
@@ -202,8 +202,8 @@ def main() -> None:
         found = observe(api, wanted, asked, offline=module.check_mode)
     except (ApiError, ValueError, KeyError) as problem:
         module.fail_json(msg=f"The models cannot be read from {asked['url']}: {problem}. Is the service up?")
-    if module.check_mode and asked["assume_unloaded"]:
-        found = after_restart(found, asked["assume_loaded"])
+    if module.check_mode:
+        found = with_loaded(after_restart(found) if asked["assume_unloaded"] else found, asked["assume_loaded"])
     steps = plan(found, wanted)
     result: dict[str, Any] = {"changed": bool(steps), "steps": plain(steps), "diff": differences(steps)}
     if module.check_mode or not steps:

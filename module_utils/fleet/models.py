@@ -135,15 +135,21 @@ def reloads(found: Found, wanted: Wanted) -> tuple[Step, ...]:
     return tuple(_loads(replace(found, loaded=()), there, set(), set()))
 
 
-def after_restart(found: Found, reloaded: Sequence[str] = ()) -> Found:
-    """Return what will be found once the server has started anew and loaded these models again."""
-    names = {name.lower() for name in reloaded}
-    loaded = tuple(
-        Loaded(model.name, model.digest, model.size, model.size, 0, pinned=True)
-        for model in found.installed
-        if model.name.lower() in names
-    )
-    return replace(found, loaded=loaded)
+def after_restart(found: Found) -> Found:
+    """Return what will be found once the server has started anew: it remembers no loaded model (Ollama 0.32.15, observed)."""
+    return replace(found, loaded=())
+
+
+def with_loaded(found: Found, names: Sequence[str]) -> Found:
+    """Return what will be found once somebody has loaded these models for good."""
+    wanted = {name.lower() for name in names}
+    if not wanted:
+        return found
+    more = [model for model in found.installed if model.name.lower() in wanted]
+    digests = {model.digest for model in more}
+    before = () if isinstance(found.loaded, Unknown) else (one for one in found.loaded if one.digest not in digests)
+    loaded = (Loaded(model.name, model.digest, model.size, model.size, 0, pinned=True) for model in more)
+    return replace(found, loaded=(*before, *loaded))
 
 
 def is_pinned(expires_at: str, now: datetime) -> bool:

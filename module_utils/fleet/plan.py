@@ -141,7 +141,9 @@ def service_steps(
     when the residents are back. A `reason` asks for a restart that nothing else calls for.
     """
     steps = service.restart(found, wanted, reason) if reason else service.plan(found, wanted)
-    if sets is None or gate != "load" or not service.restarts(steps):
+    # A change that was cut short may have been cut right before its residents came back.
+    finishes = any(step.action == "finish" for step in steps)
+    if sets is None or gate != "load" or not (finishes or service.restarts(steps)):
         return steps
     return (*steps, *models.reloads(*sets))
 
@@ -209,7 +211,8 @@ def judge_models(case: Case) -> Judged:
     found, wanted = sets
     starts = (*case.steps("ollama_version"), *case.steps("ollama_service"))
     if service.restarts(starts):
-        found = models.after_restart(found, reloaded(starts))
+        found = models.after_restart(found)
+    found = models.with_loaded(found, reloaded(starts))
     return Judged(
         models.plan(found, wanted),
         tuple(

@@ -7,14 +7,13 @@ import plistlib
 
 import pytest
 
-from tests.support.drifts import AGENTS, HOME, SOCKETFILTERFW, UID
+from tests.support.drifts import AGENTS, HOME, SOCKETFILTERFW
 from tests.support.traces import tree
 
 ONE = ("--limit", "macbook-pro")
 YES = ("-e", "teardown_confirm=macbook-pro")
 TEARDOWN = "playbooks/teardown.yml"
 THEIRS = b"# mine \xe9\r\nexport EDITOR=vi"
-FOLDERS = (f"{HOME}/Library/Application Support/ollama-fleet", "/Library/Application Support/ollama-fleet")
 
 
 @pytest.fixture
@@ -34,30 +33,19 @@ def items(steps):
     return [item for _, item in steps]
 
 
-def companion(mac):
-    """Leave what a program of ours beside the service leaves."""
-    label = f"{mac.label}.residents"
-    path = f"{AGENTS}/{label}.plist"
-    mac.write(path, {"Label": label, "ProgramArguments": ["/bin/sleep", "3600"], "RunAtLoad": True})
-    mac.run("/bin/launchctl", "bootstrap", f"gui/{UID}", path)
-    for folder in FOLDERS:
-        mac.run("mkdir", "-p", f"{folder}/state", user="root" if folder.startswith("/Library") else "felipe")
-
-
 def test_nothing_of_ours_is_left(fleet, pro):
     mac, before = pro
-    companion(mac)
     look = fleet.play(TEARDOWN, "--check", *ONE)
     assert look.rc == 0, look.screen
     assert mac.answers()
     run = fleet.play(TEARDOWN, *ONE, *YES)
     assert run.rc == 0, run.screen
     assert look.steps("macbook-pro") == run.steps("macbook-pro")
-    assert items(run.steps("macbook-pro"))[:4] == [
-        f"{mac.target}.residents", f"{AGENTS}/{mac.label}.residents.plist", mac.target, mac.plist,
-    ]  # fmt: skip
+    companions = [item for one in ("residents", "logs") for item in (f"{mac.target}.{one}", f"{AGENTS}/{mac.label}.{one}.plist")]
+    assert items(run.steps("macbook-pro"))[:6] == [*companions, mac.target, mac.plist]
     assert look.changed("macbook-pro") == run.changed("macbook-pro")
-    assert tree(mac) ^ before == set()
+    # Logs stay where nobody asked for theirs to go.
+    assert {line for line in tree(mac) ^ before if f"{HOME}/Library/Logs/Ollama" not in line} == set()
     assert "ollama" not in mac.run("/bin/launchctl", "list").replace("com.ollama.app", "")
     assert "ollama" not in mac.run(SOCKETFILTERFW, "--listapps")
     assert mac.run("/opt/homebrew/bin/brew", "list", "--versions", "ollama").startswith("ollama ")

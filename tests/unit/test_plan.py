@@ -126,7 +126,9 @@ def test_a_server_of_another_version_than_its_keg_is_started_anew():
 
 def test_a_change_that_was_cut_short_is_brought_to_an_end():
     launchd = {**observed()["launchd"], "unfinished": [LABEL]}
-    assert steps_of(judge("mac-mini", desired(), observed(launchd=launchd))) == {"ollama_service": [f"finish {TARGET}"]}
+    assert steps_of(judge("mac-mini", desired(), observed(launchd=launchd))) == {
+        "ollama_service": [f"finish {TARGET}", "load qwen3:8b"]
+    }
 
 
 def test_a_file_that_is_mended_restarts_nothing():
