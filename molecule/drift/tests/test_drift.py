@@ -61,13 +61,8 @@ def test_drift_is_named_and_mended_and_nothing_else(together: tuple[Drift, ...])
 def wanted_steps(together: tuple[Drift, ...], mac: Mac) -> list[tuple[str, str]]:
     """Return the steps of all drifts of a round, in the order of the concerns."""
     steps = {drift.concern: drift.steps(mac) for drift in together}
-    service, loads = split_loads(steps.get("service", []))
-    return [*service, *steps.get("firewall", []), *steps.get("models", []), *loads, *steps.get("jobs", [])]
-
-
-def split_loads(steps: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Part the steps of the service from the loads that follow its restart, which the models' module does."""
-    return [step for step in steps if step[0] != "load"], [step for step in steps if step[0] == "load"]
+    # A change of the service loads its residents again itself: without them it has not succeeded.
+    return [step for concern in ("service", "firewall", "models", "jobs") for step in steps.get(concern, [])]
 
 
 def test_afterwards_nothing_is_left_to_do() -> None:
