@@ -96,6 +96,7 @@ def service_findings(
                    "take it out of ollama_service_retired_labels or choose another label")
         )  # fmt: skip
     if not findings and domain in ("gui", "user", "system"):
+        # The condition above is what makes `domain` one of the three; a type checker does not follow `in`.
         wanted = service.Wanted(label, domain, definition)  # type: ignore[arg-type]
         findings.extend(inventory_findings(host, wanted, always_on=always_on))
     return tuple(findings)

@@ -73,7 +73,7 @@ def _is_model(text: str) -> bool:
 
 def _is_url(text: str) -> bool:
     found = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[^/:@?#]+)(:[0-9]{1,5})?/?", text)
-    return bool(found) and _is_host(found[1].strip("[]"))  # type: ignore[index]
+    return found is not None and _is_host(found[1].strip("[]"))
 
 
 PATH = Kind(_is_path, "an absolute path without .. and without quotes, $, `, ; and other characters of a shell")

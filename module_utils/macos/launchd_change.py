@@ -162,8 +162,7 @@ class Change:
     def _outcome(self) -> Outcome:
         if self._drained is None:
             return Outcome()
-        down = self._down_since is not None and self._bound_at is not None
-        gap = self._bound_at - self._down_since if down else 0.0  # type: ignore[operator]
+        gap = 0.0 if self._down_since is None or self._bound_at is None else self._bound_at - self._down_since
         return Outcome(round(gap, 3), round(self._drained, 3))
 
     def _watch_port(self) -> None:
