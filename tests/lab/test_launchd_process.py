@@ -270,7 +270,8 @@ def test_row_21_kickstart_k_keeps_the_old_definition(mac: Mac) -> None:
     more: dict[str, Any] = {"KeepAlive": True, "ThrottleInterval": 1, "StandardOutPath": str(mac.out)}
     path = mac.plist('echo "$WHICH"; exec sleep 600', EnvironmentVariables={"WHICH": "old"}, **more)
     mac.launchctl("bootstrap", GUI, path)
-    mac.running()
+    # Running means spawned: without this wait a busy machine kills the shell before it has said a word.
+    until(lambda: mac.out.exists() and mac.out.read_text() == "old\n", "the first start has written its line")
     mac.plist('echo "$WHICH"; exec sleep 600', EnvironmentVariables={"WHICH": "new"}, **more)
     assert mac.launchctl("kickstart", "-k", TARGET).code == 0
     until(lambda: mac.out.read_text().count("\n") == 2, "it was started again")
@@ -489,7 +490,7 @@ def test_autologin(off: Mac) -> None:
 def test_shutdown_lets_jobs_end(mac: Mac) -> None:
     script = f"trap 'echo bye >> {mac.out}; exit 0' TERM; echo started >> {mac.out}; while :; do sleep 60 & wait; done"
     mac.launchctl("bootstrap", GUI, mac.plist(script, KeepAlive=True))
-    until(lambda: mac.out.exists(), "the script has set its trap")
+    until(lambda: mac.out.exists() and mac.out.read_text() == "started\n", "the script has set its trap")
     assert mac.shut_down() == 0
     assert mac.out.read_text() == "started\nbye\n"
 
