@@ -91,7 +91,15 @@ PLAIN = Kind(
     "one line of text without .., quotes, $, `, ; and other characters of a shell, and not beginning with a dash",
 )
 
+PROVIDER = Kind(_matches(r"[a-z0-9][a-z0-9._-]{0,63}"), "small letters, digits, dots, underscores and dashes")
+VARIABLE = Kind(_matches(r"[A-Z][A-Z0-9_]{0,127}"), "the name of an environment variable, in capitals")
+
 KINDS: Mapping[str, Kind] = {
+    "clients_external_models.alias": PROVIDER,
+    "clients_external_models.credentials_variable": VARIABLE,
+    "clients_external_models.provider": PROVIDER,
+    "clients_models.name": MODEL,
+    "clients_providers.id": PROVIDER,
     "homebrew_formula": FORMULA,
     "ollama_models_candidates.name": MODEL,
     "ollama_models_installed.digest": DIGEST,
