@@ -61,7 +61,7 @@ def command(program: str, *words: str) -> list[str]:
 
 def environment(program: str, home: Path) -> dict[str, str]:
     """Give a program's environment: nothing of the tester's, and its caches beside it, so that they outlive a run."""
-    cache = folders()["litellm" if program in ("python", "litellm") else program] / "tmp"
+    cache = folders()[program if program in folders() else "litellm"] / "tmp"
     cache.mkdir(exist_ok=True)
     own = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "NO_COLOR": "1", "TMPDIR": str(cache)}
     more = {

@@ -1,4 +1,4 @@
-"""The fleet's Ollama servers for a client's world: the lab's stand-in at the fleet's own addresses, in a state of trouble or none."""
+"""The fleet's Ollama servers for a client's world: the lab's stand-in at the fleet's own addresses, in trouble or not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHAT = re.compile(r'\| (\d{3}) \|.* POST +"(?:/api/chat|/v1/chat/completions)"'
 
 def variables(host: str) -> dict[str, str]:
     """Read who a machine is."""
-    found: dict[str, str] = yaml.safe_load((ROOT / "host_vars" / host / "main.yml").read_text(encoding="utf-8"))
+    found: dict[str, str] = yaml.safe_load((ROOT / "host_vars" / host / "fleet.yml").read_text(encoding="utf-8"))
     return found
 
 
@@ -88,3 +88,9 @@ class Store:
 def answers(log: str) -> list[int]:
     """List the statuses a server gave to chat requests."""
     return [int(status) for status in _CHAT.findall(log)]
+
+
+def environment_file(text: str) -> dict[str, str]:
+    """Read NAME=VALUE lines."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)

@@ -77,14 +77,17 @@ def run(world: World) -> Result:
 def _lay_out(request: dict[str, Any]) -> None:
     """Give the namespace its addresses and names."""
     steps = [["ip", "link", "set", "lo", "up"]]
-    steps += [["ip", "address", "add", address, "dev", "lo"] for address in request["addresses"]]
+    everybody = [*request["addresses"], *request["asleep"]]
+    steps += [["ip", "address", "add", address, "dev", "lo"] for address in everybody]
     if request["asleep"]:
-        # What is sent into a dummy link is gone: a SYN without an answer, as from a Mac that sleeps.
-        steps += [["ip", "link", "add", "fleet0", "type", "dummy"], ["ip", "link", "set", "fleet0", "up"]]
-        steps += [["ip", "address", "add", "192.0.2.1/32", "dev", "fleet0"]]
-        steps += [["ip", "route", "add", address, "dev", "fleet0"] for address in request["asleep"]]
+        # Dropped on the way in, a SYN meets silence, as with a Mac that sleeps.
+        steps += [["nft", "add", "table", "ip", "fleet"]]
+        steps += [["nft", "add", "chain", "ip", "fleet", "in", "{ type filter hook input priority 0 ; }"]]
+        steps += [["nft", "add", "rule", "ip", "fleet", "in", "ip", "daddr", address, "drop"] for address in request["asleep"]]
     for step in steps:
-        subprocess.run(step, check=True, capture_output=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        done = subprocess.run(step, capture_output=True, text=True, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(step)}: {done.stderr.strip()}")
     folder = Path(request["folder"])
     # Clients wait for the disk many times a turn (SQLite); what another program writes meanwhile is not to be measured.
     subprocess.run(["/usr/bin/mount", "-t", "tmpfs", "-o", "mode=0755", "world", str(folder)], check=True)
