@@ -207,7 +207,7 @@ def _changes(
 ) -> Iterator[Change]:
     """List what differs at the paths that are or were ours; each value is named once, by the outermost path that says it all."""
     for path in (*ours.values, *ours.mappings):
-        if path in needed or any(path[: len(known)] == known for known in wanted):
+        if path in needed or any(path[: len(known)] == known for known in wanted.keys() - needed):
             continue
         found, left = look_up(old, path), look_up(new, path)
         within = path in ours.mappings and path not in ours.values

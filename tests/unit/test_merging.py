@@ -144,6 +144,11 @@ def test_what_is_released_is_said_once():
                                            "set b: 2 -> theirs", "set e: {'f': 1} -> m"]  # fmt: skip
 
 
+def test_what_is_released_below_a_mapping_that_stays_is_said():
+    done = merge({}, {"a": {"b": 1}}, NOTHING)
+    assert lines(merge(done.document, {"a": {}}, done.ours).changes) == ["drop a.b: 1 -> absent"]
+
+
 # Laws. ------------------------------------------------------------------------------------------------------------------
 
 
