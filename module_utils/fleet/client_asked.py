@@ -15,6 +15,7 @@ MARKER = "ollama-fleet"
 """What the first line of a text of ours says, so that it is known as ours without the record too."""
 
 DEEPEST = 100
+OPTIONS = frozenset({"path", "program", "format", "managed", "mode", "folder_mode", "include", "validate"})
 
 _MODE = re.compile(r"0?[0-7]{3}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -80,6 +81,8 @@ def need(good: Any, where: str, found: Any, allowed: str) -> None:
 
 def _wanted_file(file: Any, where: str) -> WantedFile:
     need(isinstance(file, Mapping), where, file, "a mapping with path, format and managed")
+    unknown = sorted(map(str, set(file) - OPTIONS))
+    need(not unknown, where, ", ".join(unknown), f"{', '.join(sorted(OPTIONS))}")
     path, kind, managed = file.get("path"), file.get("format", "json"), file.get("managed")
     need(isinstance(path, str) and re.match(r"/|~/", path), f"{where}.path", path, "a path that is absolute or begins with ~/")
     need(

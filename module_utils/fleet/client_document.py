@@ -39,6 +39,9 @@ def judge_json(path: str, file: Optional[WantedFile], entry: Entry, seen: Seen, 
     if file is None or not file.managed:
         return _give_back(path, entry, look, seen, read)
     entry = replace(entry, program=file.program, format="json")
+    if entry.original not in look.beside:
+        # A change that was cut short had announced the copy and not made it yet.
+        entry = replace(entry, original="")
     if not look.exists:
         # Whoever deleted the file gave up what was in it, so there is nothing to come back but the file's absence.
         entry = replace(entry, created=True, mode=None, ours=NOTHING.ours)
@@ -89,6 +92,10 @@ def _look_at(path: str, wanted: Mapping[Keys, str], managed: Any, entry: Entry, 
     known = {name for names in entry.parts.values() for name in names}
     for at, name in wanted.items():
         look = seen.file(part_path(path, name))
+        if any(name in names for other, names in entry.parts.items() if other != at):
+            # A cut between the two files would put one part in the place of the other.
+            message = f"{look.path} holds another part by now, allowed is a file for each. Choose another name in `include`."
+            raise RefusedError(message)
         if name in known or at in parts or look.kind == "absent":
             continue
         if not same(read_json(look, f"a part of {path}", read).value, look_up(managed, at)):

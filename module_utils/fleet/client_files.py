@@ -13,7 +13,7 @@ from typing import Any, Optional
 from .client_asked import RefusedError, WantedFile, need
 from .client_document import judge_json, mode_steps, part_path
 from .client_record import NOTHING, Entry, Record, record_from_text, record_to_text
-from .client_seen import BACKUP, Candidate, Outcome, Plan, Reader, Seen, SeenFile, Write, digest, usable, what
+from .client_seen import BACKUP, NEW, Candidate, Outcome, Plan, Reader, Seen, SeenFile, Write, digest, usable, what
 from .client_shown import shown_line
 from .vocabulary import Step
 
@@ -149,6 +149,9 @@ def _assemble(outcomes: Sequence[Outcome], record: Record, seen: Seen) -> Plan:
         steps.append(Step("remove", seen.record, "the record of what is ours", "no file"))
     elif record.cut and not steps:
         steps.append(Step("write", seen.record, "a change that was cut short", "what is ours"))
+    if not steps:
+        left = [name for name in seen.file(seen.record).beside if name.endswith(NEW)]
+        steps += [Step("remove", part_path(seen.record, name), "left by a run that was cut short", "no file") for name in left]
     if not steps:
         return Plan()
     folders: dict[str, int] = {}

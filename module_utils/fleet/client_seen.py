@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -16,6 +18,9 @@ from .vocabulary import Step
 LARGEST_BYTES = 5 * 1024 * 1024
 BACKUP = ".ollama-fleet.bak"
 """Ends the name of a file as it was before the last write of ours."""
+
+NEW = ".ollama-fleet.new"
+"""Ends the name of a file that lies complete on the disk and has not got its name yet."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class SeenFile:
     """One path on the machine. `kind` is absent, file, link, large, unreadable or other.
 
     `problem` is why it cannot be read, or where the link leads. `missing` are the folders above it that are not there, top
-    first. `beside` are the files next to it that we kept, with their sha256.
+    first. `beside` are files of ours next to it, copies and what a cut left, with their sha256.
     """
 
     path: str
@@ -175,3 +180,54 @@ def to_text(path: str, document: Mapping[str, Any]) -> bytes:
 def digest(content: bytes) -> str:
     """Return the sha256 of a content."""
     return hashlib.sha256(content).hexdigest()
+
+
+# As JSON between machine and controller. --------------------------------------------------------------------------------
+
+
+def sealed(data: Any) -> str:
+    """Return data as one text that nobody reads by accident, in a log or on a screen; it is packed, not encrypted."""
+    return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
+
+
+def opened(text: str) -> Any:
+    """Return what `sealed` was given."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+def seen_from_json(data: Mapping[str, Any]) -> Seen:
+    """Read what the machine said of its files."""
+    files = {
+        path: SeenFile(**{**look, "content": base64.b64decode(look["content"]), "missing": tuple(look["missing"])})
+        for path, look in data["files"].items()
+    }
+    return Seen(files, data["paths"], data["record"])
+
+
+def work_to_json(plan: Plan, record_path: str) -> dict[str, Any]:
+    """Return what the machine needs of a plan; contents are base64."""
+    return {
+        "record_path": record_path,
+        "expect": dict(plan.expect),
+        "folders": [list(folder) for folder in plan.folders],
+        "candidates": [
+            {
+                "path": one.path,
+                "content": base64.b64encode(one.content).decode(),
+                "command": list(one.how.command),
+                "path_variable": one.how.path_variable,
+                "environment": dict(one.how.environment),
+                "timeout": one.how.timeout,
+            }
+            for one in plan.candidates
+        ],
+        "keeps": [list(keep) for keep in plan.keeps],
+        "between": base64.b64encode(plan.between).decode(),
+        "writes": [
+            {"path": one.path, "content": base64.b64encode(one.content).decode(), "mode": one.mode} for one in plan.writes
+        ],
+        "modes": [list(act) for act in plan.modes],
+        "removes": [*plan.removes, *plan.cleared],
+        "record": None if plan.record is None else base64.b64encode(plan.record).decode(),
+        "emptied": list(plan.emptied),
+    }

@@ -84,15 +84,17 @@ class Disk:
 
     def acts(self, plan: Plan) -> list[Any]:
         """Return the acts of a plan in their order, each of which a power cut may be the last."""
-        acts: list[Any] = [lambda folder=folder: self.folders.add(folder) for folder, _ in plan.folders]
-        acts += [lambda keep=keep: self.files.update({keep[1]: (self.files[keep[0]][0], 0o600)}) for keep in plan.keeps]
+        acts: list[Any] = []
         if plan.between:
-            acts.append(lambda: self.files.update({RECORD: (plan.between, 0o600)}))
+            acts.append(lambda: (self._make_folders(RECORD), self.files.update({RECORD: (plan.between, 0o600)})))
+        acts += [lambda folder=folder: self.folders.add(folder) for folder, _ in plan.folders]
+        acts += [lambda keep=keep: self.files.update({keep[1]: (self.files[keep[0]][0], 0o600)}) for keep in plan.keeps]
         for write in plan.writes:
             mode = self.files.get(write.path, (b"", 0o600))[1] if write.mode is None else write.mode
             acts.append(lambda write=write, mode=mode: self.files.update({write.path: (write.content, mode)}))
         acts += [lambda act=act: self.files.update({act[0]: (self.files[act[0]][0], act[1])}) for act in plan.modes]
         acts += [lambda path=path: self.files.pop(path, None) for path in (*plan.removes, *plan.cleared)]
+        acts.append(lambda: self._rmdir(tuple(folder for folder in plan.emptied if not RECORD.startswith(f"{folder}/"))))
         if plan.record is None:
             acts.append(lambda: self.files.pop(RECORD, None))
         else:

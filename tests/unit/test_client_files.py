@@ -294,6 +294,7 @@ ASKED = {"program": "openclaw", "path": "~/.openclaw/openclaw.json", "format": "
         ({"path": "openclaw.json"}, ["files[0].path", "absolute"]),
         ({"path": "~/../x"}, ["without . or .."]),
         ({"path": None}, ["files[0].path"]),
+        ({"pth": "x"}, ["files[0]", "pth", "managed, mode"]),
         ({"format": "yaml"}, ["json or text"]),
         ({"managed": [1]}, ["a mapping"]),
         ({"managed": {"a": {8: 1}}}, ["key that is text"]),
@@ -461,6 +462,13 @@ def test_parts_of_somebody_else_are_refused():
         Disk({MAIN: b"{}", PART: b'{"a": 1}'}).run(wanted_file(OURS, parts=PARTS))
 
 
+def test_a_part_keeps_its_file():
+    disk = Disk()
+    disk.run(wanted_file(OURS, parts=PARTS))
+    with pytest.raises(RefusedError, match="another name"):
+        disk.run(wanted_file({"other": {}}, parts={("other",): "fleet/ollama.json"}))
+
+
 def test_a_file_that_takes_in_others_above_ours_is_told():
     disk = Disk({MAIN: b'{"$include": "./base.json", "models": {"$include": ["./a.json"]}}'})
     plan = disk.run(wanted_file(OURS))
@@ -510,7 +518,7 @@ MODES = st.booleans()
 
 def asked(managed, apart, path=MAIN):
     inner = [key for key, value in managed.items() if isinstance(value, dict)]
-    parts = {(key,): f"fleet/{number}.json" for number, key in enumerate(inner)}
+    parts = {(key,): f"fleet/{key[:1]}.json" for key in inner}
     return wanted_file(managed, path, parts=parts if apart else {})
 
 
@@ -583,8 +591,8 @@ def test_a_run_that_was_cut_anywhere_is_taken_up(document, first, second, apart,
         assert MAIN not in disk.files or same(whole(disk), whole(direct))
         assert run(disk, asked(second, later)).steps == ()
         run(disk)
-    files = {path: content for path, (content, _) in disk.files.items() if not path.endswith((BACKUP, KEPT))}
-    assert set(files) == set(before[0])
+    assert set(disk.files) == set(before[0])
+    assert disk.folders <= {*before[1], f"{HOME}/.config", f"{HOME}/.config/ollama-fleet"}
     assert document is None or same(disk.value(), document)
 
 
