@@ -35,7 +35,7 @@ options:
     required: true
   token:
     description:
-      - Tells one pause from another. Given with C(up), only the pause that was begun with it is ended.
+      - Tells one pause from another. Given with C(up), only the pause that was begun with it is ended; others are left alone.
       - Empty with C(up) ends whichever is on; with C(down) a name is made.
     type: str
     default: ""
@@ -110,6 +110,10 @@ token:
   description: The name of the pause; empty where C(up) found none.
   returned: always
   type: str
+down:
+  description: Whether this has taken the service down; false in check mode.
+  returned: always
+  type: bool
 ended:
   description: >-
     With C(up), what ended the pause; C(released) when this did, C(limit) when its time was over before, C(started) when somebody
@@ -266,10 +270,7 @@ def bring_up(account: pwd.struct_passwd, asked: Mapping[str, Any], *, check: boo
     if pause is None:
         return (), None
     if asked["token"] and pause.token != asked["token"]:
-        if pause.is_over:
-            return (), None
-        message = f"the pause of {pause.target} that is on was begun by another run, which ends it"
-        raise Refused(message)
+        return (), None
     steps = steps_up(pause, pause.residents)
     if check:
         return steps, pause
@@ -286,7 +287,7 @@ def bring_up(account: pwd.struct_passwd, asked: Mapping[str, Any], *, check: boo
 def sentence(state: str, pause: Pause | None, *, check: bool) -> str:
     """Return what was done as one line."""
     if pause is None:
-        return "no pause was on; nothing was changed"
+        return "no such pause was on; nothing was changed"
     if state == "down":
         return f"{pause.target} {'would go' if check else 'is'} down, for at most {pause.limit_seconds} s"
     if check:
@@ -341,6 +342,7 @@ def main() -> None:
         steps=plain(steps),
         diff=differences(steps),
         token=pause.token if pause else "",
+        down=pause is not None and down and not check,
         ended=pause.ended if pause and not down else "",
         absent_seconds=pause.absent_seconds if pause else None,
         ready_seconds=pause.ready_seconds if pause else None,
