@@ -141,10 +141,8 @@ def test_chains_with_equal_hops_are_walked_once(server, monkeypatch):
     class Module:
         """What stands in for Ansible's."""
 
-        params = {"chains": chains, "down": ["macbook-pro"], "connect_timeout": 3, "completion_timeout": 5}
-
         def __init__(self, **_):
-            pass
+            self.params = {"chains": chains, "down": ["macbook-pro"], "connect_timeout": 3, "completion_timeout": 5}
 
         def exit_json(self, **result):
             """End."""
