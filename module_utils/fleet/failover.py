@@ -407,11 +407,13 @@ class Proof:
         return frozenset(server.name for server in self.servers if server.down)
 
 
-def proof_of(routes: Iterable[Mapping[str, Any]], variables: Mapping[str, Mapping[str, Any]], take_down: Iterable[str]) -> Proof:
+def proof_of(routes: Iterable[Mapping[str, Any]], variables: Mapping[str, Mapping[str, Any]], take_down: Sequence[str]) -> Proof:
     """Read all of it from the routes and the variables of the hosts."""
     chains = chains_of(routes)
-    clients = tuple(client_of(name, variables.get(name)) for name in dict.fromkeys(chain.client for chain in chains))
-    servers = tuple(server_of(name, variables.get(name)) for name in take_down)
+    # Not get(): hostvars answers for a host that it does not know with something that is neither.
+    known = {name: variables[name] for name in (*(chain.client for chain in chains), *take_down) if name in variables}
+    clients = tuple(client_of(name, known.get(name)) for name in dict.fromkeys(chain.client for chain in chains))
+    servers = tuple(server_of(name, known.get(name)) for name in take_down)
     return Proof(chains, clients, servers, tuple(walk for client in clients for walk in walks_of(client, chains)))
 
 
@@ -578,24 +580,24 @@ def _program_words(walk: Walk) -> str:
 
 def table(proof: Proof) -> list[str]:
     """Return the lines of the table: what was down, who walked which chain, who answered, and what the program does itself."""
+    order = ["", *(server.name for server in proof.servers)]
     rows: dict[tuple[str, ...], list[str]] = {}
-    for walk in sorted(proof.walks, key=lambda one: (one.down != "", [server.name for server in proof.servers].index(one.down)
-                                                     if one.down in proof.down else -1)):  # fmt: skip
+    for walk in sorted(proof.walks, key=lambda one: order.index(one.down)):
         key = (walk.down or "-", walk.chain.client, walk.chain.program, _walk_words(walk), _program_words(walk))
         rows.setdefault(key, []).append(walk.chain.purpose)
-    shown = [["down", "client", "program", "chains", "walk", "the program itself"]]
-    shown += [[down, client, program, ", ".join(purposes), words, own]
-              for (down, client, program, words, own), purposes in rows.items()]  # fmt: skip
-    shown += [["-", client.name, "-", "-", "away, not walked", "-"] for client in proof.clients if client.away]
+    shown: list[tuple[str, ...]] = [("down", "client", "program", "chains", "walk", "the program itself")]
+    shown += [(*who, ", ".join(purposes), words, own) for (*who, words, own), purposes in rows.items()]
+    shown += [("-", client.name, "-", "-", "away, not walked", "-") for client in proof.clients if client.away]
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in shown]
-    for server in proof.servers:
-        if server.down and server.back and server.absent_seconds is not None:
-            again = (
-                f", its residents {server.ready_seconds:.1f} s" if server.residents and server.ready_seconds is not None else ""
-            )
-            lines.append(f"{server.name} was down for {server.absent_seconds:.1f} s{again}")
-    return lines
+    return [*lines, *(_absence(server) for server in proof.servers if server.back and server.absent_seconds is not None)]
+
+
+def _absence(server: Server) -> str:
+    words = f"{server.name} was down for {server.absent_seconds:.1f} s"
+    return (
+        words if server.ready_seconds is None or not server.residents else f"{words}, its residents {server.ready_seconds:.1f} s"
+    )
 
 
 def report(proof: Proof, made_at: str | None = None) -> dict[str, Any]:
