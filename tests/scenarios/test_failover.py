@@ -209,26 +209,25 @@ def test_a_service_of_the_system_domain_goes_down_and_comes_back(fleet, failover
 # What is not healthy is left alone. ---------------------------------------------------------------------------------------
 
 
-def test_a_service_that_is_down_already_is_not_taken_down(fleet, failover, mini):
+def test_a_service_that_is_down_already_is_not_taken_down(failover, mini):
     mini.boot_out()
     try:
-        run, content = failover(failover_take_down="mac-mini")
+        run, content = failover("--limit", "mac-mini", failover_take_down="mac-mini")
         told(run, "it was not taken down, so nothing is proved", "is not loaded, so it is not healthy before")
         assert content["servers"][0]["taken_down"] is False
         assert not mini.answers()
     finally:
-        assert fleet.screen("playbooks/servers.yml", "--limit", "mac-mini").rc == 0
+        mini.run("/bin/launchctl", "bootstrap", "gui/501", mini.plist)
 
 
-def test_a_changed_property_list_does_not_come_into_effect_by_this(fleet, failover, mini):
-    pid = mini.pid()
+def test_a_changed_property_list_does_not_come_into_effect_by_this(failover, mini):
+    pid, before = mini.pid(), mini.definition()["EnvironmentVariables"]
     mini.edit(EnvironmentVariables=mini.environment_with(OLLAMA_KEEP_ALIVE="1h"))
     try:
-        run, _ = failover(failover_take_down="mac-mini")
+        run, _ = failover("--limit", "mac-mini", failover_take_down="mac-mini")
         told(run, "differs from what runs in EnvironmentVariables.OLLAMA_KEEP_ALIVE")
-        assert mini.pid() == pid
     finally:
-        assert fleet.screen("playbooks/servers.yml", "--limit", "mac-mini").rc == 0
+        mini.edit(EnvironmentVariables=before)
     assert mini.pid() == pid
 
 
