@@ -52,7 +52,7 @@ def judge_json(path: str, file: Optional[WantedFile], entry: Entry, seen: Seen, 
     content = [*_value_steps(path, merged.changes, entry), *_part_steps(layout, file.parts, entry, seen)]
     if content and not look.exists:
         content.insert(0, Step("write", path, "no file", "a file" if file.mode is None else f"a file with mode {file.mode:04o}"))
-    writes = _writes(layout, main, parts, file.mode, seen, read) if content else []
+    writes = _writes(layout, merged.document, main, parts, file.mode, seen, read) if content else []
     modes = [one for place in (path, *(part_path(path, name) for name, _ in parts.values()))
              for one in mode_steps(place, file.mode, seen.file(place))]  # fmt: skip
     keeps, warnings = _kept(layout, entry, look, writes, seen)
@@ -167,20 +167,29 @@ def mode_steps(path: str, mode: Optional[int], look: SeenFile) -> list[tuple[Ste
 
 def _writes(
     layout: _Layout,
+    whole: Mapping[str, Any],
     main: Mapping[str, Any],
     parts: Mapping[Keys, tuple[str, Any]],
     mode: Optional[int],
     seen: Seen,
     read: Reader,
 ) -> list[Write]:
-    """Return what is written anew, the parts before what takes them in. What means the same already keeps its spelling."""
-    made = []
-    for name, part in parts.values():
+    """Return what is written anew, the parts before what takes them in. What means the same already keeps its spelling.
+
+    Where a value moves between the file and a part that it takes in, the file is the whole in between: no cut loses it, and
+    no client reads half of it.
+    """
+    made: list[Write] = []
+    moves = False
+    for at, (name, part) in parts.items():
         look = seen.file(part_path(layout.path, name))
         if not look.exists or not same(read_json(look, f"a part of {layout.path}", read).value, part):
             made.append(Write(look.path, to_text(look.path, part), mode))
+            moves = moves or (look.exists and at in layout.parts)
     if not seen.file(layout.path).exists or not same(main, layout.main.value):
         made.append(Write(layout.path, to_text(layout.path, main), mode))
+        if moves:
+            made.insert(0, Write(layout.path, to_text(layout.path, whole), mode))
     return made
 
 
@@ -190,7 +199,7 @@ def _entry_after(
     mode = entry.mode
     if mode_steps(path, file.mode, look):
         mode = (entry.mode[0] if entry.mode else look.mode, file.mode or 0)
-    written = next((write for write in writes if write.path == path), None)
+    written = next((write for write in reversed(writes) if write.path == path), None)
     original = entry.original
     if written and look.exists and not entry.created and not original:
         original = original_name(look)
@@ -221,18 +230,17 @@ def _kept(
 ) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     """Return what to copy before it is written anew (from, to), and what to say where a spelling gets lost."""
     keeps, warnings = [], []
-    for write in writes:
-        old = seen.file(write.path)
-        if not old.exists:
+    for path in dict.fromkeys(write.path for write in writes):
+        if not seen.file(path).exists:
             continue
-        to = write.path + BACKUP
-        if write.path == look.path:
+        to = path + BACKUP
+        if path == look.path:
             if not entry.created and not entry.original:
                 to = part_path(look.path, original_name(look))
             if not layout.main.strict:
                 warnings.append(_lost(look.path, to))
         if posixpath.basename(to) not in look.beside or to.endswith(BACKUP):
-            keeps.append((write.path, to))
+            keeps.append((path, to))
     return tuple(keeps), warnings
 
 

@@ -265,10 +265,11 @@ def _stage(work: Mapping[str, Any]) -> Staged:
     for path, to in work["keeps"]:
         _write(_temporary(to), Path(path).read_bytes(), Path(path), 0o600)
         staged.append((_temporary(to), Path(to)))
-    for write in work["writes"]:
-        path = Path(write["path"])
-        _write(_temporary(write["path"]), base64.b64decode(write["content"]), path, write["mode"])
-        staged.append((_temporary(write["path"]), path))
+    for number, write in enumerate(work["writes"]):
+        # A file may be written twice in one change.
+        path, new = Path(write["path"]), _temporary(f"{write['path']}.{number}")
+        _write(new, base64.b64decode(write["content"]), path, write["mode"])
+        staged.append((new, path))
     record = Path(work["record_path"])
     if work["record"] is not None:
         _write(_temporary(str(record)), base64.b64decode(work["record"]), record, 0o600)

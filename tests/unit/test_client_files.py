@@ -455,6 +455,15 @@ def test_a_part_that_is_gone_is_made_again():
     assert whole(disk) == OURS
 
 
+def test_a_value_that_moves_between_file_and_part_is_in_one_of_them_at_any_time():
+    parts = {("a",): "fleet/a.json"}
+    for cut in range(12):
+        disk = Disk({MAIN: b'{"a": {"mine": 1}}'})
+        disk.run(wanted_file({"a": {"mine": 1}}, parts=parts))
+        disk.run(wanted_file({"a": {}, "b": 2}, parts=parts), cut_after=cut)
+        assert whole(disk)["a"] == {"mine": 1}, cut
+
+
 def test_parts_of_somebody_else_are_refused():
     with pytest.raises(RefusedError, match="takes in another file already"):
         Disk({MAIN: b'{"models": {"providers": {"ollama": {"$include": "./mine.json"}}}}'}).run(wanted_file(OURS, parts=PARTS))
