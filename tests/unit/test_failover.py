@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from ansible.module_utils.fleet.client_programs import FAILURES, PROGRAMS
 from ansible.module_utils.fleet.failover import (
     Attempt,
     Chain,
@@ -19,6 +20,7 @@ from ansible.module_utils.fleet.failover import (
     plan_lines,
     proof_of,
     questions,
+    reaction,
     report,
     servers_of,
     table,
@@ -364,3 +366,14 @@ def test_the_schema_refuses_what_it_does_not_name():
     content["walks"][0]["attempts"][0]["found"] = "odd"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content, SCHEMA)
+
+
+STATUS = {"http_401": 401, "http_404": 404, "http_429": 429, "http_500": 500}
+WORDS = {"hung": "silent"}
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+@pytest.mark.parametrize("failure", [failure for failure in FAILURES if failure != "broken"])
+def test_what_preflight_says_of_a_program_is_what_the_proof_says(name, failure):
+    attempt = Attempt("a/b", "http" if failure in STATUS else WORDS.get(failure, failure), status=STATUS.get(failure), error="x")
+    assert reaction(name, attempt, 180.0).goes_on is (failure not in PROGRAMS[name].gives_up_on)
