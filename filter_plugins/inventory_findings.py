@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         value_findings,
     )
     from fleet.plan import parse_definition
+    from fleet.power import inventory_findings as power_findings
     from fleet.shell_block import problems, refusals
     from fleet.vocabulary import plain
 else:
@@ -38,12 +39,13 @@ else:
         value_findings,
     )
     from ansible.module_utils.fleet.plan import parse_definition
+    from ansible.module_utils.fleet.power import inventory_findings as power_findings
     from ansible.module_utils.fleet.shell_block import problems, refusals
     from ansible.module_utils.fleet.vocabulary import plain
 
 
 def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
-    """Put the judgements of names, values, environment, service, exposure, models and client shell together, in this order."""
+    """Put the judgements of names, values, environment, service, exposure, models, power and client shell together, in order."""
     service, exposure = declared["ollama_service"], declared["exposure"]
     environment = environment_findings(host, declared["environment"])
     definition = None if environment else parse_definition(service["plist"])
@@ -70,6 +72,7 @@ def inventory_findings(declared: Mapping[str, Any], host: str) -> list[dict[str,
         *exposure_findings(host, exposure, declared["environment"]),
         *model_findings(host, declared["models"], declared["removed"]),
         *keep_alive_findings(host, declared["environment"], declared["models"], declared.get("memory_gib")),
+        *power_findings(host, declared["power"], declared["power"]["budget"]),
         *refusals(host, "inventory", problems(declared["shell_env"]["variables"], declared["shell_env"]["aliases"])),
     ]
     read: list[dict[str, Any]] = plain(findings)

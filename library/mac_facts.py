@@ -10,7 +10,8 @@ author: The maintainers of ollama-fleet (@ollama-fleet)
 description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the packet filter's
     files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests,
-    Tailscale, the addresses in the LAN, who may write where it matters, the fleet's own program and the machine itself.
+    Tailscale, the addresses in the LAN, who may write where it matters, the fleet's own program, power settings and the machine
+    itself.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -104,6 +105,10 @@ options:
     type: list
     elements: str
     default: []
+  power:
+    description: Whether power settings and the GPU's limit are read also where nothing of them was changed by this fleet.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -139,14 +144,14 @@ if TYPE_CHECKING:
     from fleet import homebrew
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import companion_files, launchctl, packet_filter, shell_file, system, tailscale
+    from macos import companion_files, launchctl, packet_filter, power, shell_file, system, tailscale
     from macos.brew import Brew
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet import homebrew
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import companion_files, launchctl, packet_filter, shell_file, system, tailscale
+    from ansible.module_utils.macos import companion_files, launchctl, packet_filter, power, shell_file, system, tailscale
     from ansible.module_utils.macos.brew import Brew
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
@@ -243,6 +248,7 @@ def main() -> None:
             "shell_file": {"type": "str", "default": ""},
             "own_files": {"type": "list", "elements": "str", "default": []},
             "networks": {"type": "list", "elements": "str", "default": []},
+            "power": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -271,6 +277,7 @@ def main() -> None:
         "addresses": system.read_addresses,
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
         "shell_block": lambda: shell_file.observe(wanted["shell_file"]) if wanted["shell_file"] else None,
+        "power": lambda: power.observe(asked=wanted["power"]),
         "own_files": lambda: system.read_kinds(wanted["own_files"]),
     }
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:

@@ -15,6 +15,7 @@ from . import (
     models,
     packet_filter,
     permissions,
+    power,
     service,
     service_findings,
     shell_block,
@@ -252,6 +253,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_residents": companion.judge_residents,
     "log_rotation": companion.judge_logs,
     "shell_env": shell_block.judge,
+    "power": power.judge,
     "permissions": judge_permissions,
 }
 """One judge per concern, in the order in which each can trust the one before it. A concern is named after its role."""

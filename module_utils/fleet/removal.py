@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import application_firewall, homebrew, models, packet_filter, service, shell_block
+from . import application_firewall, homebrew, models, packet_filter, power, service, shell_block
 from .case import Case, Judged
 from .names import normalise
 from .vocabulary import Finding, Step, Unknown, plain
@@ -83,6 +83,15 @@ def remove_exposure(case: Case) -> Judged:
     return Judged(packet_filter.removal(packet_filter.found_from_json(part)))
 
 
+def remove_power(case: Case) -> Judged:
+    """Judge what was changed of the power settings, and the limit of the GPU; a Mac where nothing was has no record of it."""
+    wanted, part = power.wanted_from_json(case.desired["power"]), case.part("power")
+    if isinstance(part, Unknown):
+        return Judged(unknown=part) if wanted.asked else Judged()
+    found = power.found_from_json(part)
+    return Judged(power.plan(found, power.GIVEN_BACK), unknown=power.lacking(found, power.GIVEN_BACK))
+
+
 def remove_shell_block(case: Case) -> Judged:
     """Judge the block in the shell's start file."""
     if case.desired["shell_env"]["managed"] is None:
@@ -129,6 +138,7 @@ REMOVALS: Mapping[str, Callable[[Case], Judged]] = {
     "ollama_service": remove_service,
     "firewall": remove_firewall,
     "exposure": remove_exposure,
+    "power": remove_power,
     "shell_env": remove_shell_block,
     "homebrew": remove_formula,
     CONCERN: remove_files,
@@ -138,9 +148,9 @@ and our folders go last, since the programs of jobs lie there."""
 
 
 def needs_root(concern: str, steps: Sequence[Step]) -> bool:
-    """Tell whether a step needs root: rules of either firewall, the system domain, folders outside the home."""
+    """Tell whether a step needs root: either firewall, power settings, the system domain, folders outside the home."""
     root = ("system/", "/Library/", "/etc/", "/var/")
-    return any(concern in ("firewall", "exposure") or step.item.startswith(root) for step in steps)
+    return any(concern in ("firewall", "exposure", "power") or step.item.startswith(root) for step in steps)
 
 
 def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Wanted:
     retired: tuple[str, ...] = ()
     muted: tuple[str, ...] = ()
     """Labels whose login item is switched off and whose files are left alone, such as Ollama.app's."""
+    once: bool = False
+    """A job that does its work at boot and ends; it is as it should be without a process."""
 
     @property
     def periodic(self) -> bool:
@@ -277,7 +279,7 @@ def _job_step(found: Found, wanted: Wanted, target: str, changed: Mapping[str, A
     unseen = {key for key in changed if key != "file" and not _is_visible(key, wanted.definition, job)}
     if unseen:
         return Step("reload", target, "unknown", "as in the file", f"launchd does not show {', '.join(sorted(unseen))}")
-    if job.pid is None and not wanted.periodic:
+    if job.pid is None and not (wanted.periodic or wanted.once):
         if job.state == "not running":
             return Step("kickstart", target, job.last_exit or "not running", "running")
         return Step("reload", target, f"{job.state}, {job.last_exit}", "running", "a fresh start ends launchd's back-off")

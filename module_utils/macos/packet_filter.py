@@ -7,18 +7,15 @@ import os
 import socket
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import launchctl
+from . import launchctl, system_job
 from .commands import Answer, run
 
 if TYPE_CHECKING:
-    from fleet import service
-    from fleet.launchctl_output import parse_disabled
     from fleet.packet_filter import (
         ANCHOR,
         FILES,
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     )
     from fleet.vocabulary import Step, Unknown
 else:
-    from ansible.module_utils.fleet import service
-    from ansible.module_utils.fleet.launchctl_output import parse_disabled
     from ansible.module_utils.fleet.packet_filter import (
         ANCHOR,
         FILES,
@@ -65,11 +60,7 @@ else:
 
 
 PFCTL = "/sbin/pfctl"
-NO_HOME = "/var/empty"
-"""The job is nobody's agent: only the folders below /Library are looked into, whoever looks."""
 LONGEST_RUN_SECONDS = 60
-BOOTSTRAP_PAUSES = (0, 0.2, 0.5, 1, 2, 4)
-"""Pauses before each try: bootstrap answers 5 for a while after a bootout."""
 
 
 class FilterFailed(Exception):
@@ -82,27 +73,11 @@ class FilterFailed(Exception):
 def observe(networks: Iterable[str] = ()) -> Found:
     """Read files, job and the job's account of pf, as any user; OSError when launchd cannot tell."""
     return Found(
-        launchd=observe_job(),
+        launchd=system_job.observe(LABEL),
         files=tuple(file for file in map(read_file, (FOLDER, *FILES)) if file is not None),
         state=read_state(),
         pf_conf=read_pf_conf(),
         reaches={text: address_towards(text) for text in networks},
-    )
-
-
-def observe_job() -> service.Found:
-    """Read the job in the system domain, where alone it belongs; OSError when launchd cannot tell."""
-    answer = launchctl.launchctl("print-disabled", "system")
-    if answer.rc != 0:
-        message = f"launchctl print-disabled system: {answer.said}"
-        raise OSError(message)
-    job = launchctl.read_job("system", LABEL)
-    return service.Found(
-        uid=0,
-        home=NO_HOME,
-        files=launchctl.read_files(NO_HOME, frozenset({LABEL})),
-        jobs=(job,) if job else (),
-        disabled=(("system", parse_disabled(answer.out) & {LABEL}),),
     )
 
 
@@ -230,7 +205,7 @@ class Change:
             if PROGRAM_PATH in self.saved and RULES_PATH in self.saved:
                 load()
                 if JOB_PATH in self.saved and launchctl.read_job("system", LABEL) is None:
-                    bootstrap()
+                    system_job.bootstrap(JOB_PATH)
                 return "The rules of before are in force again."
             flush()
             return "There were no rules before, and none are left."
@@ -245,10 +220,10 @@ def act(step: Step, texts: dict[str, str]) -> None:
         "load": load,
         "flush": flush,
         "remove": lambda: remove(step.item),
-        "bootout": lambda: boot_out(step.item),
-        "enable": lambda: expect(launchctl.launchctl("enable", step.item), "enable"),
-        "bootstrap": bootstrap,
-        "reload": lambda: start_anew(step.item),
+        "bootout": lambda: system_job.boot_out(step.item),
+        "enable": lambda: system_job.enable(step.item),
+        "bootstrap": lambda: system_job.bootstrap(JOB_PATH),
+        "reload": lambda: system_job.start_anew(step.item, JOB_PATH),
     }
     acts[step.action]()
 
@@ -315,41 +290,3 @@ def remove(path: str) -> None:
     if path in FILES:
         with contextlib.suppress(OSError):  # something else is still in it
             Path(FOLDER).rmdir()
-
-
-def expect(answer: Answer, verb: str) -> None:
-    """Raise FilterFailed unless launchctl succeeded."""
-    if answer.rc != 0:
-        message = f"launchctl {verb} answered {answer.rc}: {answer.said}"
-        raise FilterFailed(message)
-
-
-def boot_out(target: str) -> None:
-    """Boot the job out and wait until launchd has forgotten it: exit 0 comes before that."""
-    answer = launchctl.launchctl("bootout", target)
-    if answer.rc not in (0, launchctl.NO_SUCH_PROCESS, launchctl.NO_SERVICE, launchctl.IN_PROGRESS):
-        expect(answer, f"bootout {target}")
-    domain, _, label = target.rpartition("/")
-    deadline = time.monotonic() + LONGEST_RUN_SECONDS
-    while launchctl.read_job(domain, label) is not None:
-        if time.monotonic() > deadline:
-            message = f"{target} was booted out and is still registered"
-            raise FilterFailed(message)
-        time.sleep(0.1)
-
-
-def start_anew(target: str) -> None:
-    """Let launchd read the job's file again."""
-    boot_out(target)
-    bootstrap()
-
-
-def bootstrap() -> None:
-    """Load the job; retry while launchd answers 5 or 37, for the label may still be draining."""
-    answer = Answer(1, "", "")
-    for pause in BOOTSTRAP_PAUSES:
-        time.sleep(pause)
-        answer = launchctl.launchctl("bootstrap", "system", JOB_PATH)
-        if answer.rc not in (launchctl.IO_ERROR, launchctl.ALREADY):
-            break
-    expect(answer, f"bootstrap system {JOB_PATH}")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         (["/usr/sbin/sysctl", "-n", "kern.memorystatus_vm_pressure_level"], 0, r"[124]\n"),
         (["/usr/sbin/sysctl", "-i", "no.such"], 0, r""),
         (["/usr/bin/pmset", "-g"], 0, r"System-wide power settings:\n(.*\n)*Currently in use:\n( .*\n)+"),
+        (["/usr/bin/pmset", "-g", "custom"], 0, r"(.*\n)*AC Power:\n( .*\n)+(.*\n)*"),
+        (["/usr/bin/pmset", "-a", "sleep", "0"], 1, r"'.*pmset' must be run as root...\n"),
         (["/usr/bin/pmset", "-g", "cap"], 0, r"Capabilities for AC Power:\n( \S+\n)+"),
         (["/usr/bin/fdesetup", "status"], 0, r"FileVault is (On|Off)\.\n(.*\n)*"),
         (["/usr/bin/dscl", ".", "-read", "/Users/root", "NFSHomeDirectory"], 0, r"NFSHomeDirectory: /var/root\n"),

@@ -134,7 +134,8 @@ def test_it_can_be_taken_away_and_comes_back_without_cutting_a_connection(fleet,
     before = pfctl(mini, "-sr"), as_root(mini, "cat", "/etc/pf.conf")
     module(fleet, "-a", "state=absent")
     assert a_stranger_gets_in(fleet) == ["192.168.1.20", "[fd00:1::20]"]
-    for path in (FOLDER, JOB_FILE, STATE):
+    # The folder holds what others of the fleet keep there.
+    for path in (RULES, PROGRAM, JOB_FILE, STATE):
         assert "No such file" in mini.run_all("ls", path)
     assert pfctl(mini, "-a", ANCHOR, "-sr") == ""
     assert "changed: false" in module(fleet, "-a", "state=absent")

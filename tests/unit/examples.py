@@ -7,7 +7,7 @@ import plistlib
 from dataclasses import replace
 from typing import Any
 
-from ansible.module_utils.fleet import packet_filter
+from ansible.module_utils.fleet import packet_filter, power
 from ansible.module_utils.fleet.companion import definition as job_definition
 from ansible.module_utils.fleet.companion import job_from_json
 from ansible.module_utils.fleet.companion_settings import to_text
@@ -117,6 +117,31 @@ def guarded(wanted: packet_filter.Wanted) -> packet_filter.Found:
     )
 
 
+POWER = {"autorestart": 1, "sleep": 0}
+
+
+def powered(limit: int = 12000) -> power.Found:
+    """Return a Mac mini that stays awake, whose owner had it otherwise before, and whose GPU may wire this many MiB."""
+    job, path = power.definition(limit), power.JOB_PATH
+    return power.Found(
+        settings={
+            power.AC: {"autorestart": 1, "disksleep": 10, "displaysleep": 10, "sleep": 0, "womp": 1},
+            power.SYSTEM: {"disablesleep": 0},
+        },
+        capabilities=frozenset({"autorestart", "disksleep", "displaysleep", "sleep", "womp"}),
+        limit=limit,
+        record={"autorestart": {power.AC: 0}, "sleep": {power.AC: 1}},
+        os_updates=False,
+        launchd=Found(
+            0,
+            "/var/empty",
+            (file_of(job, path),),
+            (job_of(job, "system", path, state="not running", pid=None, last_exit="last exit code = 0"),),
+            (("system", frozenset()),),
+        ),
+    )
+
+
 BARE = replace(CONVERGED, files=(), jobs=())
 
 
@@ -191,6 +216,13 @@ def desired(**models: Any) -> dict[str, Any]:
         },
         **jobs(),
         "shell_env": {"managed": True, "variables": {"OLLAMA_HOST": "127.0.0.1:11434"}, "aliases": {}},
+        "power": {
+            "managed": True,
+            "settings": dict(POWER),
+            "gpu_wired_limit_mib": 12000,
+            "budget_limit_mib": 12000,
+            "domain": "gui",
+        },
     }
 
 
@@ -237,5 +269,6 @@ def observed(**parts: Any) -> dict[str, Any]:
             "path": f"{HOME}/.zshrc", "exists": True, "block": ["export OLLAMA_HOST='127.0.0.1:11434'"], "alone": False,
             "problem": "", "later": [],
         },
+        "power": plain(powered()),
     }  # fmt: skip
     return {**everything, **parts}

@@ -223,6 +223,7 @@ def declared(**changes):
         "models": [{"name": "qwen3:8b"}],
         "removed": [],
         "shell_env": desired()["shell_env"],
+        "power": {"managed": True, "settings": {"sleep": 0}, "gpu_wired_limit_mib": None, "always_on": True, "budget": {}},
         **changes,
     }
 

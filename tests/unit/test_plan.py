@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from ansible.module_utils.fleet import power
 from ansible.module_utils.fleet.plan import CONCERNS, judge, parse_definition, wanted_service
+from ansible.module_utils.fleet.vocabulary import plain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, RETIRED, TARGET, UID, definition, desired, observed
+from .examples import DIGEST, KEG_PROGRAM, LABEL, PATH, PROGRAM, RETIRED, TARGET, UID, definition, desired, observed, powered
 
 NO_KEG = {"brew": True, "installed": [], "linked": "", "program": "", "pinned": False}
 EMPTY = {"installed": [], "loaded": [], "registry": {"qwen3:8b": DIGEST}}
@@ -17,6 +20,15 @@ NOTHING = {"uid": UID, "home": "/Users/felipe", "files": [], "jobs": [], "disabl
 NOTHING_OF_OURS = {"uid": UID, "home": "/Users/felipe", "entries": {}}
 NO_BLOCK = {**observed()["shell_block"], "block": None}
 UNGUARDED = {"launchd": {**NOTHING, "uid": 0}, "files": [], "state": None, "pf_conf": True, "reaches": None}
+OWNERS = plain(
+    replace(
+        powered(),
+        settings={power.AC: {"autorestart": 0, "sleep": 1}, power.SYSTEM: {"disablesleep": 0}},
+        limit=0,
+        record={},
+        launchd=replace(powered().launchd, files=(), jobs=()),
+    )
+)
 BARE = {
     "companion": NOTHING_OF_OURS,
     "homebrew": NO_KEG,
@@ -25,6 +37,7 @@ BARE = {
     "models": EMPTY,
     "firewall": {"state": 1, "rules": {}},
     "shell_block": NO_BLOCK,
+    "power": OWNERS,
 }
 
 
@@ -76,7 +89,9 @@ CONCERNS_OF = {
 }
 
 
-@pytest.mark.parametrize("part", ["homebrew", "launchd", "firewall", "models", "companion", "shell_block", "packet_filter"])
+@pytest.mark.parametrize(
+    "part", ["homebrew", "launchd", "firewall", "models", "companion", "shell_block", "packet_filter", "power"]
+)
 @pytest.mark.parametrize("how", ["unknown", "missing"])
 def test_what_could_not_be_read_runs_its_concern(part, how):
     seen = observed(**{part: {"unknown": "OSError: it did not answer within 10 s"}})

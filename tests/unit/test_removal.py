@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.fleet import packet_filter
+from ansible.module_utils.fleet import packet_filter, power
 from ansible.module_utils.fleet.application_firewall import Firewall, removal
 from ansible.module_utils.fleet.removal import REMOVALS, jobs_plan, judge, needs_root
-from ansible.module_utils.fleet.vocabulary import Step
+from ansible.module_utils.fleet.vocabulary import Step, plain
 from ansible.module_utils.macos.system import read_kinds
 
 from .examples import (
@@ -51,6 +51,7 @@ NOTHING = {
         "reaches": None,
     },
     "own_files": {},
+    "power": plain(power.Found()),
 }
 
 
@@ -69,11 +70,17 @@ def test_what_was_made_goes_and_models_formula_and_logs_stay():
         f"exposure: flush {packet_filter.ANCHOR}",
         f"exposure: remove {packet_filter.STATE_PATH}",
         *(f"exposure: remove {path}" for path in packet_filter.FILES),
+        "power: set autorestart",
+        "power: set sleep",
+        f"power: forget {power.RECORD_PATH}",
+        f"power: bootout system/{power.LABEL}",
+        f"power: remove {power.JOB_PATH}",
+        f"power: set {power.LIMIT}",
         f"shell_env: remove the block in {HOME}/.zshrc",
         f"teardown: delete {FOLDER}",
     ]
-    assert plan["concerns"] == ["ollama_service", "firewall", "exposure", "shell_env", "teardown"]
-    assert plan["root"] == ["firewall", "exposure"]
+    assert plan["concerns"] == ["ollama_service", "firewall", "exposure", "power", "shell_env", "teardown"]
+    assert plan["root"] == ["firewall", "exposure", "power"]
     assert (plan["unknown"], plan["findings"]) == ({}, [])
 
 
@@ -123,6 +130,7 @@ def test_models_need_a_server_and_that_is_said(server):
         ("shell_block", "shell_env"),
         ("packet_filter", "exposure"),
         ("own_files", "teardown"),
+        ("power", "power"),
         ("homebrew", "homebrew"),
         ("models", "ollama_models"),
     ],
@@ -137,8 +145,9 @@ def test_what_is_not_ours_is_not_looked_at():
     wanted["firewall"]["managed"] = False
     wanted["shell_env"]["managed"] = None
     wanted["exposure"]["managed"] = False
+    wanted["power"].update(managed=None, gpu_wired_limit_mib=None)
     unread = {"unknown": "x"}
-    plan = judge("mac-mini", wanted, seen(firewall=unread, shell_block=unread, packet_filter=unread))
+    plan = judge("mac-mini", wanted, seen(firewall=unread, shell_block=unread, packet_filter=unread, power=unread))
     assert plan["unknown"] == {}
     assert plan["concerns"] == ["ollama_service", "teardown"]
 

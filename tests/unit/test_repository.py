@@ -528,6 +528,7 @@ SHAPES = {
     "text-for-a-map": ({"ollama_service_environment": "OLLAMA_HOST"}, ["ollama_service_environment", "dict"]),
     "no-scope": ({"exposure_scope": "world"}, ["exposure_scope", "world", "loopback, tailnet, lan"]),
     "no-port": ({"exposure_port": "11434; pass"}, ["exposure_port", "11434; pass"]),
+    "no-map": ({"power_settings": "sleep"}, ["power_settings", "str"]),
     "no-domain": ({"ollama_service_domain": "aqua"}, ["ollama_service_domain", "aqua", "gui, user, system"]),
 }
 MEANINGS = {
@@ -587,6 +588,12 @@ MEANINGS = {
         ],
     ),
     "firewall-contradiction": ({"firewall_block_all": True}, ["firewall_block_all", "firewall_programs"]),
+    "no-setting": ({"power_settings": {"slep": 0}}, ["power_settings", "slep", "disksleep"]),
+    "no-minutes": ({"power_settings": {"sleep": -1}}, ["power_settings.sleep", "-1", "0 for never"]),
+    "greedy-gpu": (
+        {"power_gpu_wired_limit_mib": 15000},
+        ["power_gpu_wired_limit_mib", "15000", "at most", "ram_budget_reserve_gb"],
+    ),
     "misspelt": ({"ollama_models_instaled": []}, ["ollama_models_instaled", "ollama_models_installed"]),
 }
 BUDGETS = {

@@ -21,6 +21,7 @@ FAULTS: dict[str, str] = {
     '"mute": also every question, "unseen": the profile does not force the key that tells of it',
     "memory-pressure": "kern.memorystatus_vm_pressure_level: 1 normal, 2 warning, 4 critical",
     "ollama-app": "Ollama.app is installed: its program is linked at bin/ollama, where brew cannot link then",
+    "pmset-lacks": "power settings that this hardware has not, as a JSON list; on: those that a virtual machine has not",
     "swap-used-mb": "MiB of swap in use, as vm.swapusage shows it",
     "tailscale-down": "tailscaled does not answer",
     "tailscale-stopped": "tailscaled answers but is stopped: it has no addresses",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from typing import NamedTuple
 
-from mac.machine import journal, machine, read_state, write_state
+from mac.machine import fault, journal, locked, machine, read_state, write_state
 
 Settings = dict[str, dict[str, int]]
 
@@ -106,8 +107,20 @@ LAPTOP = Kind(
 )
 
 
+# What a VM on macOS 15.6.1 did not have.
+VIRTUAL_LACKS = ["autorestart", "lidwake", "lowpowermode", "womp"]
+
+
 def _kind() -> Kind:
-    return LAPTOP if machine().kind == "laptop" else DESKTOP
+    kind = LAPTOP if machine().kind == "laptop" else DESKTOP
+    lacks = fault("pmset-lacks", [])
+    lacking = VIRTUAL_LACKS if lacks is True else lacks
+    return kind._replace(capabilities=[name for name in kind.capabilities if name not in lacking])
+
+
+def _shuffled(names: list[str]) -> list[str]:
+    """Give names as pmset does: in the order of a hash table, another one each time, so that no reader comes to trust it."""
+    return random.sample(names, len(names))
 
 
 def _settings(kind: Kind) -> Settings:
@@ -129,9 +142,7 @@ def live(kind: Kind, settings: Settings) -> list[str]:
         shown["hibernatefile"] = "/var/vm/sleepimage"
     if inuse.get("sleep") == 0:
         shown["sleep"] += " (sleep prevented by powerd)"
-    # Shuffled by a rule of its own, so that no reader comes to trust the order of the names.
-    for key in sorted(shown, key=lambda name: (sum(map(ord, name)) * 7919) % 101):
-        lines.append(f" {key:<20} {shown[key]}")
+    lines += [f" {key:<20} {shown[key]}" for key in _shuffled(list(shown))]
     return lines
 
 
@@ -140,7 +151,7 @@ def custom(kind: Kind, settings: Settings) -> list[str]:
     lines: list[str] = []
     for source in kind.sources:
         lines.append(source + ":")
-        lines += [f" {key:<20} {value}" for key, value in settings[source].items()]
+        lines += [f" {key:<20} {settings[source][key]}" for key in _shuffled(list(settings[source]))]
     return lines
 
 
@@ -157,7 +168,7 @@ def _get(words: list[str], kind: Kind) -> int:
             print(" " + name)
     elif what in ("ps", "batt"):
         print("Now drawing from 'AC Power'")
-        if kind is LAPTOP:
+        if "Battery Power" in kind.sources:
             print(" -InternalBattery-0 (id=22151267)\t100%; charged; 0:00 remaining present: true")
     elif what == "assertions":
         print("Assertion status system-wide:")
@@ -230,23 +241,37 @@ def pmset(argv: list[str]) -> int:
     kind = _kind()
     if argv[:1] == ["-g"]:
         return _get(argv[1:], kind)
-    try:
-        settings = change(_settings(kind), kind, argv)
-    except _UsageError as reason:
-        if str(reason):
-            print(reason)
-        print(USAGE)
-        return 1
     if os.getuid() != 0:
-        print("'pmset' must be run as root...")
-        # disablesleep takes another path through pmset.m and says success all the same.
-        return 0 if any(word in _SYSTEM_KEYS for word in argv) else 1
-    write_state("pmset", settings)
+        return _refused(argv, kind)
+    try:
+        with locked("pmset"):
+            settings = change(_settings(kind), kind, argv)
+            write_state("pmset", settings)
+    except _UsageError as reason:
+        return _usage(reason)
     if any(values.get("tcpkeepalive") == 0 for values in settings.values()) and "tcpkeepalive" in argv:
         print("Warning: This option disables TCP Keep Alive mechanism when system is sleeping.")
     for line in warnings(settings):
         print(line, file=sys.stderr)
     return 0
+
+
+def _usage(reason: _UsageError) -> int:
+    if str(reason):
+        print(reason)
+    print(USAGE)
+    return 1
+
+
+def _refused(argv: list[str], kind: Kind) -> int:
+    """Answer somebody who is not root, after the words have been read."""
+    try:
+        change(_settings(kind), kind, argv)
+    except _UsageError as reason:
+        return _usage(reason)
+    print("'pmset' must be run as root...")
+    # disablesleep takes another path through pmset.m and says success all the same.
+    return 0 if any(word in _SYSTEM_KEYS for word in argv) else 1
 
 
 def caffeinate(argv: list[str]) -> int:
