@@ -1,5 +1,6 @@
-"""`desired-state.json` on a Mac: what the healer is told, in the shape of the owner's own file. Written by Ansible, read by the
-program, the same code both ways.
+"""`desired-state.json` on a Mac: what the healer is told, in the shape of the owner's own file.
+
+It is written by Ansible and read by the program, with the same code both ways.
 
 Keys that are not ours belong to a person and stay, at the top and in `resource_limits`. Whoever reads trusts nothing: a file that
 somebody edited ends in one sentence with the line.
@@ -119,7 +120,7 @@ def _plain_number(value: Any, name: str) -> float:
 
 
 def text_for(found: str, ours: Mapping[str, Any]) -> str:
-    """Return what the file should hold: the text as it is where nothing of ours is different, else ours beside a person's keys."""
+    """Return what the file should hold: the text as it is where nothing of ours differs, else ours beside a person's keys."""
     try:
         before = json.loads(found) if found else {}
     except (ValueError, RecursionError):
