@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fleet.models import Installed, Loaded
     from fleet.names import normalise
     from fleet.residents import parse_memory
+    from fleet.units import gb_text
     from fleet.vocabulary import Unknown
     from macos.commands import run as run_command
     from macos.ollama_api import Api, ApiError, is_refused
@@ -34,6 +35,7 @@ else:
     from ansible.module_utils.fleet.launchctl_output import parse_job
     from ansible.module_utils.fleet.names import normalise
     from ansible.module_utils.fleet.residents import parse_memory
+    from ansible.module_utils.fleet.units import gb_text
     from ansible.module_utils.fleet.vocabulary import Unknown
     from ansible.module_utils.macos.commands import run as run_command
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused
@@ -252,7 +254,7 @@ class Run:
             )
             return sample if kind == "odd" else replace(sample, job=self.job(desired.target))
         installed: Sequence[Installed] | Unknown = ()
-        if _must_ask(loaded, desired.settings.residents):
+        if _must_ask(loaded, desired.settings):
             try:
                 installed = self.ask(lambda: api.installed(ANSWER_SECONDS))
             except (ApiError, TimeoutError) as problem:
@@ -392,16 +394,16 @@ def _kind(problem: BaseException) -> healing.Answer:
     return "odd"
 
 
-def _must_ask(loaded: Sequence[Loaded], residents: Sequence[str]) -> bool:
-    """Tell whether names alone do not settle it: two names may mean one model, and that costs a line in the server's log."""
+def _must_ask(loaded: Sequence[Loaded], settings: healing.Settings) -> bool:
+    """Tell whether names alone do not settle it: two names may mean one model, and to ask is a line more in the server's log."""
     names = {one.name.lower() for one in loaded}
-    return names != {normalise(name).lower() for name in residents}
+    return settings.rules.unload_residents or names != {normalise(name).lower() for name in settings.residents}
 
 
 def _figures(sample: healing.Sample) -> str:
     swap, pressure = sample.swap, sample.pressure
     words = [
-        "swap unknown" if isinstance(swap, Unknown) else f"swap {swap / 1e9:.1f} GB",
+        "swap unknown" if isinstance(swap, Unknown) else f"swap {gb_text(swap)}",
         "pressure unknown" if isinstance(pressure, Unknown) else f"pressure {pressure}",
     ]
     if sample.answer != "ok" or isinstance(sample.loaded, Unknown):

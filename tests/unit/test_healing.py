@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, field, replace
 
@@ -279,7 +280,7 @@ def test_a_server_that_stays_away_is_started_ever_more_seldom_and_then_left_to_a
     acts, alerts, _, _ = day(Stubborn(serves="refused"), minutes=1430)
     times = restarts(acts)
     assert len(times) == MINI.rules.restarts_per_day
-    gaps = [(later - earlier) * 60 for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [(later - earlier) * 60 for earlier, later in itertools.pairwise(times)]
     assert all(gap >= pause for gap, pause in zip(gaps, (PAUSES[1], PAUSES[2], PAUSES[2]), strict=True))
     assert "server" in alerts
 
