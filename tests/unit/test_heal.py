@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from ansible.module_utils.companion import heal, state, webhook
 from ansible.module_utils.companion.archive import build
 from ansible.module_utils.companion.residents import HOLD_SECONDS, held_back
 from ansible.module_utils.fleet import alerts, desired_state
+from ansible.module_utils.fleet.heal_report import read, table
 from ansible.module_utils.macos.commands import Answer
 
 from .examples import healer_settings
@@ -599,7 +599,25 @@ def test_a_run_costs_less_than_a_hundredth_of_a_minute_and_thirty_megabytes(prog
     assert megabytes < 30
 
 
-def test_the_settings_may_say_less_and_never_more():
-    read = desired_state.read(desired_state.text_for("", desired_state.data_from_inventory(healer_settings(), "gui", "a.b", 1)))
-    assert read.settings.residents == ("qwen3:8b",)
-    assert replace(read, host="x") != read
+# By hand. -----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_table_shows_every_mac():
+    answers = {
+        "mac-mini": json.dumps({"figures": "swap 9.0 GB", "acts": ["unload x"], "alerts": ["swap is over"]}),
+        "m": json.dumps({"figures": "swap 0.0 GB", "acts": [], "alerts": []}),
+        "odd": "Traceback",
+        "gone": "",
+    }
+    assert table(answers, look=True) == [
+        "mac-mini  swap 9.0 GB", "          would unload x", "          alert: swap is over",
+        "m         swap 0.0 GB", "          nothing to do", "odd       it answered 'Traceback'", "gone      it answered nothing",
+    ]  # fmt: skip
+    assert "          did unload x" in table(answers, look=False)
+    assert table({}, look=True) == []
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '{"acts": [], "alerts": []}', '{"acts": 1, "alerts": [], "figures": ""}'])
+def test_an_answer_of_another_shape_is_none(text):
+    with pytest.raises(ValueError, match="it answered"):
+        read(text)
