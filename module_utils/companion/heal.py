@@ -69,6 +69,7 @@ class Result:
 
     host: str = ""
     acts: list[str] = field(default_factory=list)
+    dry: list[str] = field(default_factory=list)
     said: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[str] = field(default_factory=list)
     figures: str = ""
@@ -148,11 +149,17 @@ class Run:
             before = self.before()
             history, desk = healing.from_json(before.get("history")), alerts.from_json(before.get("alerts"))
             sample = self.observe(desired)
-            decision = healing.decide(sample, desired.settings, history)
+            settings = desired.settings
+            if self.look:
+                # It does nothing anyway, and says so in its own words.
+                settings = replace(settings, rules=replace(settings.rules, dry_run=False))
+            decision = healing.decide(sample, settings, history)
             self.result.host = desired.host
             self.result.figures = _figures(sample)
             for line in decision.lines:
                 self.say(line.level, line.said, **({"about": line.key} if line.key else {}))
+                if line.said.startswith("dry run: "):
+                    self.result.dry.append(line.said)
             if self.look:
                 self.result.acts = [act.sentence() for act in decision.acts]
                 self.result.alerts = [one.text for one in (*self.conditions, *decision.alerts) if not one.event]

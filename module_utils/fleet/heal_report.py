@@ -13,7 +13,7 @@ def read(text: str) -> dict[str, Any]:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = None
-    texts = ("acts", "alerts")
+    texts = ("acts", "alerts", "dry")
     whole = isinstance(data, dict) and isinstance(data.get("figures"), str)
     if not whole or not all(isinstance(data.get(key), list) and all(isinstance(one, str) for one in data[key]) for key in texts):
         message = f"it answered {text.strip()[:80]!r}" if text.strip() else "it answered nothing"
@@ -34,5 +34,5 @@ def table(answers: Mapping[str, str], *, look: bool) -> list[str]:
         lines.append(f"{host:<{width}}  {one['figures']}")
         acts = [f"{'would' if look else 'did'} {act}" for act in one["acts"]]
         alerts = [f"alert: {alert}" for alert in one["alerts"]]
-        lines += [f"{'':<{width}}  {words}" for words in [*(acts or ["nothing to do"]), *alerts]]
+        lines += [f"{'':<{width}}  {words}" for words in [*(acts or one["dry"] or ["nothing to do"]), *alerts]]
     return lines

@@ -158,6 +158,14 @@ def test_settings_that_cannot_be_read_end_in_a_sentence_and_not_in_78(program, v
     assert "Run site.yml again" in done.stderr
 
 
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_verb_is_read_by_every_python(program, python):
+    """A verb is imported when it is called, so `--version` proves nothing of it."""
+    for verb in companion.VERBS:
+        done = started(python, program, verb)
+        assert (done.returncode, "are not sound" in done.stderr) == (65, True), done.stderr
+
+
 def test_settings_of_another_coding_are_named(program):
     program.with_name("logs.json").write_bytes(b"\xff\xfe{")
     assert started(sys.executable, program, "logs").returncode == 65

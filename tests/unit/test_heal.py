@@ -258,6 +258,12 @@ def test_a_dry_run_only_says_it(stage, ollama):
     stage.pressure = 4
     assert "dry run: would unload gpt-oss:20b" in said(stage.run())
     assert "dry run" not in said(stage.run())
+    stage.run("look", after=600)
+    assert json.loads(stage.out)["acts"] == ["unload gpt-oss:20b (13.8 GB), because macOS reports critical memory pressure"]
+    stage.run("now", after=0)
+    shown = json.loads(stage.out)
+    assert (shown["acts"], len(shown["dry"])) == ([], 1)
+    assert "dry run: would unload" in " ".join(table({"mac-mini": stage.out}, look=False))
     assert len(ollama.loaded) == 2
 
 
@@ -604,8 +610,8 @@ def test_a_run_costs_less_than_a_hundredth_of_a_minute_and_thirty_megabytes(prog
 
 def test_one_table_shows_every_mac():
     answers = {
-        "mac-mini": json.dumps({"figures": "swap 9.0 GB", "acts": ["unload x"], "alerts": ["swap is over"]}),
-        "m": json.dumps({"figures": "swap 0.0 GB", "acts": [], "alerts": []}),
+        "mac-mini": json.dumps({"figures": "swap 9.0 GB", "acts": ["unload x"], "alerts": ["swap is over"], "dry": []}),
+        "m": json.dumps({"figures": "swap 0.0 GB", "acts": [], "alerts": [], "dry": []}),
         "odd": "Traceback",
         "gone": "",
     }
@@ -617,7 +623,7 @@ def test_one_table_shows_every_mac():
     assert table({}, look=True) == []
 
 
-@pytest.mark.parametrize("text", ["[]", "1", '{"acts": [], "alerts": []}', '{"acts": 1, "alerts": [], "figures": ""}'])
+@pytest.mark.parametrize("text", ["[]", "1", '{"acts": [], "alerts": []}', '{"acts": 1, "alerts": [], "dry": [], "figures": ""}'])
 def test_an_answer_of_another_shape_is_none(text):
     with pytest.raises(ValueError, match="it answered"):
         read(text)
