@@ -21,9 +21,11 @@ attributes:
     support: full
 options:
   verb:
-    description: C(residents) loads the models that stay in memory, C(logs) rotates logs.
+    description: >-
+      C(residents) loads the models that stay in memory, C(logs) rotates logs, C(heal) watches swap, memory pressure and the
+      server.
     type: str
-    choices: [logs, residents]
+    choices: [heal, logs, residents]
     required: true
   label:
     description: Label of the service; the job's is this one with the verb behind it.
@@ -50,9 +52,14 @@ options:
   settings:
     description: >-
       What the verb is told. For C(residents) C(url), C(installed), C(load_timeout), C(patience) and C(swap_growth_mib); for
-      C(logs) C(files), C(size_mib), C(keep) and C(compress).
+      C(logs) C(files), C(size_mib), C(keep) and C(compress); for C(heal) what C(desired-state.json) is made of.
     type: dict
     required: true
+  webhook_url:
+    description:
+      - For C(heal), the address that messages are sent to. It is written into a file of mode 0600 beside the settings, and into
+        nothing else; an empty text removes that file. Left out, the file is not ours.
+    type: str
   timeout:
     description: Seconds until launchd must have started the job.
     type: int
@@ -85,6 +92,7 @@ steps:
   elements: dict
 """
 
+import hashlib
 import pwd
 from contextlib import ExitStack
 from pathlib import Path
@@ -95,8 +103,18 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet import companion_settings
-    from fleet.companion import SETTINGS_MODE, Job, job_from_json, plan_job, settings_path, wanted_service
+    from fleet.companion import (
+        SECRET_MODE,
+        SETTINGS_MODE,
+        Found,
+        Job,
+        job_from_json,
+        plan_job,
+        secret_path,
+        settings_path,
+        settings_text,
+        wanted_service,
+    )
     from fleet.service import Found as Launchd
     from fleet.vocabulary import Step, differences, plain
     from macos import companion_files, launchctl
@@ -105,8 +123,16 @@ if TYPE_CHECKING:
     from macos.one_at_a_time import one_at_a_time, to_the_end
     from macos.service_gate import Gate
 else:
-    from ansible.module_utils.fleet import companion_settings
-    from ansible.module_utils.fleet.companion import SETTINGS_MODE, job_from_json, plan_job, settings_path, wanted_service
+    from ansible.module_utils.fleet.companion import (
+        SECRET_MODE,
+        SETTINGS_MODE,
+        job_from_json,
+        plan_job,
+        secret_path,
+        settings_path,
+        settings_text,
+        wanted_service,
+    )
     from ansible.module_utils.fleet.vocabulary import differences, plain
     from ansible.module_utils.macos import companion_files, launchctl
     from ansible.module_utils.macos.files import replace_file
@@ -115,13 +141,18 @@ else:
     from ansible.module_utils.macos.service_gate import Gate
 
 
-def act(steps: Sequence[Step], job: Job, launchd: Launchd, account: pwd.struct_passwd, timeout: int) -> None:
+def act(
+    steps: Sequence[Step], job: Job, found: Found, launchd: Launchd, account: pwd.struct_passwd, timeout: int, webhook: str
+) -> None:  # fmt: skip
     """Carry the steps out: settings first, so that the first run of the job finds them."""
     settings = {settings_path(domain, account.pw_dir, job.verb) for domain in ("gui", "system")}
+    secrets = {secret_path(domain, account.pw_dir) for domain in ("gui", "system")} if job.verb == "heal" else set()
     for step in steps:
         if step.item in settings:
-            _settle(step, job, account)
-    of_the_job = [step for step in steps if step.item not in settings]
+            _settle(step, settings_text(found, job), SETTINGS_MODE, account)
+        elif step.item in secrets:
+            _settle(step, f"{webhook}\n", SECRET_MODE, account, owned=True)
+    of_the_job = [step for step in steps if step.item not in settings | secrets]
     if job.settings is not None and of_the_job:
         with to_the_end():
             Change(launchd, wanted_service(job, account.pw_dir), account, Gate(), timeout).carry_out(of_the_job)
@@ -133,26 +164,27 @@ def act(steps: Sequence[Step], job: Job, launchd: Launchd, account: pwd.struct_p
             Path(step.item).unlink(missing_ok=True)
 
 
-def _settle(step: Step, job: Job, account: pwd.struct_passwd) -> None:
-    if step.action == "remove" or job.settings is None:
+def _settle(step: Step, text: str, mode: int, account: pwd.struct_passwd, *, owned: bool = False) -> None:
+    if step.action == "remove":
         Path(step.item).unlink(missing_ok=True)
         return
-    inside = step.item.startswith(f"{account.pw_dir}/")
+    inside = owned or step.item.startswith(f"{account.pw_dir}/")
     uid, gid = (account.pw_uid, account.pw_gid) if inside else (0, 0)
-    replace_file(Path(step.item), companion_settings.to_text(job.settings).encode(), SETTINGS_MODE, (uid, gid))
+    replace_file(Path(step.item), text.encode(), mode, (uid, gid))
 
 
 def main() -> None:
     """Observe, decide, act, report."""
     module = AnsibleModule(
         argument_spec={
-            "verb": {"type": "str", "required": True, "choices": ["logs", "residents"]},
+            "verb": {"type": "str", "required": True, "choices": ["heal", "logs", "residents"]},
             "label": {"type": "str", "required": True},
             "domain": {"type": "str", "default": "gui", "choices": ["gui", "user", "system"]},
             "user": {"type": "str", "required": True},
             "interval": {"type": "int", "required": True},
             "retired_labels": {"type": "list", "elements": "str", "default": []},
             "settings": {"type": "dict", "required": True},
+            "webhook_url": {"type": "str", "no_log": True},
             "timeout": {"type": "int", "default": 30},
             "lock_timeout": {"type": "int", "default": 900},
         },
@@ -162,7 +194,9 @@ def main() -> None:
     with ExitStack() as stack:
         try:
             account = pwd.getpwnam(asked["user"])
-            job = job_from_json(asked["verb"], asked, account.pw_dir)
+            webhook = asked["webhook_url"]
+            asked["webhook_sha256"] = webhook and hashlib.sha256(f"{webhook}\n".encode()).hexdigest()
+            job = job_from_json(asked["verb"], asked, account.pw_dir, account.pw_uid)
             if not module.check_mode:
                 stack.enter_context(one_at_a_time(Path(account.pw_dir), asked["lock_timeout"]))
             launchd = launchctl.observe(account.pw_uid, account.pw_dir, job.labels)
@@ -172,7 +206,7 @@ def main() -> None:
         steps = plan_job(found, launchd, job)
         if steps and not module.check_mode:
             try:
-                act(steps, job, launchd, account, asked["timeout"])
+                act(steps, job, found, launchd, account, asked["timeout"], webhook or "")
             except (OSError, ChangeFailed) as problem:
                 module.fail_json(msg=f"The job {job.own_label} is not as it should be: {problem}", steps=plain(steps))
     module.exit_json(changed=bool(steps), steps=plain(steps), diff=differences(steps))

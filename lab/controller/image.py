@@ -297,6 +297,8 @@ def _write_mac_own(tree: Tree, host: Host, virtual: str, identity: str) -> None:
     owner = (host.uid, host.gid)
     tree.folder(f"{virtual}/state")
     tree.folder(f"{virtual}/journal", 0o1777)
+    # What runners and swap take; the user's server and root's commands both write here.
+    tree.folder(f"{virtual}/usage", 0o1777)
     tree.file(f"{virtual}/machine.json", identity)
     for name in ("Desktop", "Documents", "Downloads", "Library"):
         tree.folder(f"{host.home}/{name}", 0o700, owner)

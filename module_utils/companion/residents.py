@@ -31,6 +31,9 @@ else:
 VERB = "residents"
 PAUSE_SECONDS = 1
 ANSWER_SECONDS = 5
+HOLD_SECONDS = 600
+"""How long a word of the healer counts that it does not repeat."""
+
 FIGURES = ("kern.memorystatus_vm_pressure_level", "vm.swapusage", "hw.memsize")
 
 
@@ -44,7 +47,10 @@ def run(text: str, place: Path) -> None:
         before = state.read(place, VERB)
         said_before = before.get("waits")
         outcome = Run(settings, past_from_state(before))
-        outcome.go()
+        if held_back(state.read(place, "heal"), state.uptime()):
+            outcome.waits = ["residents wait: the healer has unloaded them, and memory is still short"]
+        else:
+            outcome.go()
         for sentence in outcome.loaded:
             say(sentence)
         for sentence in outcome.waits:
@@ -77,6 +83,13 @@ def past_from_state(data: Mapping[str, Any]) -> Past:
         if isinstance(entry, list) and len(entry) == 3 and [type(part) for part in entry] == [str, int, int]:
             contexts[(entry[0], entry[1])] = entry[2]
     return Past(swap if type(swap) is int else None, contexts)
+
+
+def held_back(healer: Mapping[str, Any], uptime: float) -> bool:
+    """Tell whether the healer keeps residents out of memory now; it says so anew in each of its runs, or it is over."""
+    hold = healer.get("hold")
+    since = hold.get("uptime") if isinstance(hold, dict) else None
+    return isinstance(since, (int, float)) and not isinstance(since, bool) and 0 <= uptime - since < HOLD_SECONDS
 
 
 class Run:

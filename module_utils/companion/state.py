@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,15 +34,28 @@ def read(place: Path, verb: str) -> dict[str, Any]:
 def write(place: Path, verb: str, data: Mapping[str, Any]) -> None:
     """Replace the state. Its `at` is the heartbeat: no older than twice the interval while the job lives."""
     text = json.dumps({"schema": SCHEMA, "verb": verb, "at": now(), **data}, sort_keys=True) + "\n"
-    handle, temporary = tempfile.mkstemp(prefix=f".{verb}.", dir=place)
+    replace(place / f"{verb}.json", text)
+
+
+def replace(path: Path, text: str) -> None:
+    """Put a new file in the place of an old one, as a whole."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             os.fchmod(file.fileno(), 0o644)
-        Path(temporary).replace(place / f"{verb}.json")
+        Path(temporary).replace(path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def uptime() -> float:
+    """Return the seconds that the Mac has been awake since its start, which no calendar moves.
+
+    Not time.monotonic(): under Python 3.9 of macOS each process counts from its own start.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC))
 
 
 def now() -> str:

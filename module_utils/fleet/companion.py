@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from . import companion_settings, service
+from . import companion_settings, desired_state, service
 from .case import Case, Judged
 from .residents import residents_of
 from .units import MIB
@@ -21,10 +21,10 @@ from .vocabulary import Step, Unknown
 PROGRAM = "ollama-fleet"
 """Login Items names a job after the file it starts (macOS 13 to 26), so no bare `python3` there."""
 
-VERBS = ("logs", "residents")
+VERBS = ("heal", "logs", "residents")
 FOLDER = "Library/Application Support/ollama-fleet"
 LOGS = "Library/Logs/Ollama"
-FOLDER_MODE, PROGRAM_MODE, SETTINGS_MODE = 0o755, 0o755, 0o644
+FOLDER_MODE, PROGRAM_MODE, SETTINGS_MODE, SECRET_MODE = 0o755, 0o755, 0o644, 0o600
 
 Kind = Literal["file", "folder", "link", "other"]
 
@@ -51,7 +51,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Job:
-    """A verb that launchd should start every `interval` seconds for a service. `settings` is None when it should not."""
+    """A verb that launchd should start every `interval` seconds for a service. `settings` is None when it should not.
+
+    Those of `heal` are plain data, since a person may have keys of their own beside them. `webhook_sha256` is that of the file
+    with the address: None where it is not ours, "" where there should be none.
+    """
 
     verb: str
     label: str
@@ -59,7 +63,8 @@ class Job:
     user: str
     interval: int
     retired: tuple[str, ...]
-    settings: companion_settings.Residents | companion_settings.Logs | None
+    settings: companion_settings.Residents | companion_settings.Logs | Mapping[str, Any] | None
+    webhook_sha256: str | None = None
 
     @property
     def own_label(self) -> str:
@@ -136,12 +141,48 @@ def plan_job(found: Found, launchd: service.Found, job: Job) -> tuple[Step, ...]
     if job.settings is None:
         return plan_absent(found, launchd, job)
     owner = 0 if job.domain == "system" else found.uid
-    text = companion_settings.to_text(job.settings)
-    steps = list(_file_steps("write", found, settings_path(job.domain, found.home, job.verb), owner, SETTINGS_MODE, text=text))
+    path = settings_path(job.domain, found.home, job.verb)
+    steps = list(_file_steps("write", found, path, owner, SETTINGS_MODE, text=settings_text(found, job)))
+    steps += _secret_steps(found, job)
     other = settings_path("gui" if job.domain == "system" else "system", found.home, job.verb)
     if other in found.entries:
         steps.append(Step("remove", other, "present", "absent", "the service belongs into another domain"))
     return (*steps, *service.plan(launchd, wanted_service(job, found.home)))
+
+
+def settings_text(found: Found, job: Job) -> str:
+    """Return what the settings file of a job should hold, with what a person has put there beside it."""
+    if job.settings is None:
+        return ""
+    if not isinstance(job.settings, Mapping):
+        return companion_settings.to_text(job.settings)
+    # What was elsewhere moves with the service.
+    for domain in (job.domain, "gui" if job.domain == "system" else "system"):
+        entry = found.entries.get(settings_path(domain, found.home, job.verb))
+        if entry is not None and entry.kind == "file" and entry.text:
+            return desired_state.text_for(entry.text, job.settings)
+    return desired_state.text_for("", job.settings)
+
+
+def secret_path(domain: str, home: str) -> str:
+    """Return where the address of the webhook lies."""
+    return f"{folder(domain, home)}/{desired_state.WEBHOOK}"
+
+
+def _secret_steps(found: Found, job: Job) -> list[Step]:
+    """List the steps to the file with the address; nothing of it is shown but the beginning of its hash."""
+    if job.verb != "heal" or job.webhook_sha256 is None:
+        return []
+    own, other = secret_path(job.domain, found.home), secret_path("gui" if job.domain == "system" else "system", found.home)
+    steps = []
+    if job.webhook_sha256:
+        # The job's user reads it, in the system domain as well.
+        steps += _file_steps("write", found, own, found.uid, SECRET_MODE, job.webhook_sha256)
+    elif own in found.entries:
+        steps.append(Step("remove", own, "present", "absent", "no webhook is wanted"))
+    if other in found.entries:
+        steps.append(Step("remove", other, "present", "absent", "the service belongs into another domain"))
+    return steps
 
 
 def plan_absent(found: Found, launchd: service.Found, job: Job) -> tuple[Step, ...]:
@@ -152,14 +193,17 @@ def plan_absent(found: Found, launchd: service.Found, job: Job) -> tuple[Step, .
     steps += [Step("remove", file.path, "present", "absent", why) for file in launchd.files if file.label in labels]
     for domain in ("gui", "system"):
         path = settings_path(domain, found.home, job.verb)
-        if path in found.entries:
+        # A file in which a person keeps something stays; without the job nobody acts on it.
+        if path in found.entries and (job.verb != "heal" or desired_state.is_only_ours(found.entries[path].text)):
             steps.append(Step("remove", path, "present", "absent", why))
+        if job.verb == "heal" and job.webhook_sha256 is not None and secret_path(domain, found.home) in found.entries:
+            steps.append(Step("remove", secret_path(domain, found.home), "present", "absent", why))
     return tuple(steps)
 
 
 def settings_path(domain: str, home: str, verb: str) -> str:
     """Return where the program looks for what a verb is told: beside itself."""
-    return f"{folder(domain, home)}/{verb}.json"
+    return f"{folder(domain, home)}/{desired_state.NAME if verb == 'heal' else f'{verb}.json'}"
 
 
 def _folder_steps(found: Found, path: str, owner: int, *, new: bool) -> list[Step]:
@@ -206,11 +250,24 @@ def found_from_json(data: Mapping[str, Any]) -> Found:
     return Found(data["uid"], data["home"], {path: Entry(**entry) for path, entry in data["entries"].items()})
 
 
-def job_from_json(verb: str, data: Mapping[str, Any], home: str) -> Job:
+def job_from_json(verb: str, data: Mapping[str, Any], home: str, uid: int = 0) -> Job:
     """Build the wanted job of a verb from plain values, for a Mac whose user has this home folder; ValueError with one sentence.
 
-    They are `label`, `domain`, `user`, `interval`, `retired_labels` and `settings`, which is what the inventory says.
+    They are `label`, `domain`, `user`, `interval`, `retired_labels` and `settings`, which is what the inventory says. For `heal`
+    there is `webhook_sha256` as well.
     """
+    if verb == "heal":
+        wanted = data["settings"]["enabled"]
+        return Job(
+            verb=verb,
+            label=data["label"],
+            domain=data["domain"],
+            user=data["user"],
+            interval=int(data["interval"]),
+            retired=tuple(data["retired_labels"]),
+            settings=desired_state.data_from_inventory(data["settings"], data["domain"], data["label"], uid) if wanted else None,
+            webhook_sha256=data["webhook_sha256"],
+        )
     told = residents_settings(data["settings"]) if verb == "residents" else logs_settings(data["settings"], home)
     text = None if told is None else json.dumps({"schema": companion_settings.SCHEMA, **told})
     read = companion_settings.residents_from_text if verb == "residents" else companion_settings.logs_from_text
@@ -272,6 +329,11 @@ def judge_logs(case: Case) -> Judged:
     return _judge_job(case, "log_rotation", "logs")
 
 
+def judge_healer(case: Case) -> Judged:
+    """Judge the job that watches memory and server."""
+    return _judge_job(case, "healer", "heal")
+
+
 def _judge_job(case: Case, concern: str, verb: str) -> Judged:
     wanted = case.desired[concern]
     if not wanted["managed"]:
@@ -281,4 +343,4 @@ def _judge_job(case: Case, concern: str, verb: str) -> Judged:
         if isinstance(part, Unknown):
             return Judged(unknown=part)
     found = found_from_json(seen)
-    return Judged(plan_job(found, service.found_from_json(launchd), job_from_json(verb, wanted, found.home)))
+    return Judged(plan_job(found, service.found_from_json(launchd), job_from_json(verb, wanted, found.home, found.uid)))

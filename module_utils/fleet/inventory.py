@@ -49,10 +49,13 @@ def value_findings(
 ) -> tuple[Finding, ...]:
     """Judge every text of the inventory by what its variable may hold; `options` maps role -> option -> specification."""
     flat = {name: option for role in options.values() for name, option in role.items()}
+    # A secret is not repeated, wrong as it may be.
+    secret = {name for name, option in flat.items() if option.get("no_log")}
     return tuple(
-        _error(host, one.where, one.found, one.allowed, f"correct it in host_vars/{host} or group_vars")
+        _error(host, one.where, "a secret that is not shown" if re.split(r"[.\[]", one.where)[0] in secret else one.found,
+               one.allowed, f"correct it in host_vars/{host} or group_vars")
         for one in inventory_values.refusals(flat, values)
-    )
+    )  # fmt: skip
 
 
 def contradictions(host: str, values: Mapping[str, Any]) -> tuple[Finding, ...]:

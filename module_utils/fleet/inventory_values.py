@@ -94,12 +94,20 @@ PLAIN = Kind(
 PROVIDER = Kind(_matches(r"[a-z0-9][a-z0-9._-]{0,63}"), "small letters, digits, dots, underscores and dashes")
 VARIABLE = Kind(_matches(r"[A-Z][A-Z0-9_]{0,127}"), "the name of an environment variable, in capitals")
 
+WEBHOOK = Kind(
+    _matches(r"(https?://[A-Za-z0-9._~:/?#\[\]@!()*+,=%&-]{3,2000})?"), "an address that begins with https:// or http://"
+)
+CHAT = Kind(_matches(r"(-?[0-9]{1,20}|@[A-Za-z0-9_]{1,64})?"), "the id of a chat: a number, or @NAME")
+
 KINDS: Mapping[str, Kind] = {
     "clients_external_models.alias": PROVIDER,
     "clients_external_models.credentials_variable": VARIABLE,
     "clients_external_models.provider": PROVIDER,
     "clients_models.name": MODEL,
     "clients_providers.id": PROVIDER,
+    "healer_models.name": MODEL,
+    "healer_telegram_chat": CHAT,
+    "healer_webhook_url": WEBHOOK,
     "homebrew_formula": FORMULA,
     "ollama_models_candidates.name": MODEL,
     "ollama_models_installed.digest": DIGEST,
@@ -120,6 +128,7 @@ CONNECTION: Mapping[str, Kind] = {
 """By which a host is reached. `ssh` would take an address that begins with a dash for an option."""
 
 FREE: Mapping[str, str] = {
+    "healer_models.reason": "for people; text of a JSON file, of log lines in JSON, and of alerts, which escape it",
     "ollama_models_candidates.purpose": "for people; the report escapes it",
     "ollama_models_installed.name": "judged with the whole model set",
     "ollama_models_installed.purpose": "for people; the report escapes it",

@@ -252,6 +252,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
     "companion": companion.judge_program,
     "ollama_residents": companion.judge_residents,
     "log_rotation": companion.judge_logs,
+    "healer": companion.judge_healer,
     "shell_env": shell_block.judge,
     "power": power.judge,
     "permissions": judge_permissions,
@@ -260,7 +261,7 @@ JUDGES: Mapping[str, Callable[[Case], Judged]] = {
 
 CONCERNS = tuple(JUDGES)
 
-IN_LAUNCHDS_PLACES = ("ollama_version", "ollama_service", "companion", "ollama_residents", "log_rotation")
+IN_LAUNCHDS_PLACES = ("ollama_version", "ollama_service", "companion", "ollama_residents", "log_rotation", "healer")
 """Concerns whose steps name a launchd domain or a file below /Library, so that the name says whether they need root."""
 
 

@@ -14,8 +14,10 @@ from .launchctl import launchctl, read_job
 
 if TYPE_CHECKING:
     from fleet.companion import FOLDER_MODE, LOGS, PROGRAM, Entry, Found, Kind, folder
+    from fleet.desired_state import WEBHOOK
 else:
     from ansible.module_utils.fleet.companion import FOLDER_MODE, LOGS, PROGRAM, Entry, Found, Kind, folder
+    from ansible.module_utils.fleet.desired_state import WEBHOOK
 
 POLL_SECONDS = 0.1
 LARGEST = 16 << 20
@@ -32,7 +34,7 @@ def observe(uid: int, home: str) -> Found:
         entries[place] = entry
         if entry.kind == "folder":
             for name in sorted(one.name for one in Path(place).iterdir()):
-                if name == PROGRAM or name.endswith(".json"):
+                if name in (PROGRAM, WEBHOOK) or name.endswith(".json"):
                     one = read(f"{place}/{name}")
                     if one is not None:
                         entries[f"{place}/{name}"] = one
@@ -57,7 +59,11 @@ def read(path: str) -> Entry | None:
         kind = "file"
     sha256, text = "", ""
     if kind == "file" and status.st_size <= LARGEST:
-        content = Path(path).read_bytes()
+        try:
+            content = Path(path).read_bytes()
+        except PermissionError:
+            # Somebody else's secret: it is there, and that is all that can be said.
+            return Entry(kind, stat.S_IMODE(status.st_mode), status.st_uid)
         sha256 = hashlib.sha256(content).hexdigest()
         text = content.decode(errors="replace") if path.endswith(".json") else ""
     return Entry(kind, stat.S_IMODE(status.st_mode), status.st_uid, sha256, text)

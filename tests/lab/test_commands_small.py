@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from commands_support import Box
 from mac import entry, machine
-from mac.commands import lsof, sockets, software, tailscale
+from mac.commands import lsof, memory, sockets, software, tailscale
 from mac.commands.faults import FAULTS
 from mac.commands.newsyslog import Entry, is_due, parse_line
 
@@ -90,6 +90,44 @@ def test_command(box: Box, argv: list[str], uid: int, code: int, out: str, err: 
 def test_swap_is_in_mebibytes_with_two_decimals(box: Box, used: float, text: str) -> None:
     box.faults(swap_used_mb=used)
     assert box.run("sysctl", "-n", "vm.swapusage").out == text + "\n"
+
+
+def runner(box: Box, pid: int, gib: float) -> None:
+    box.write(f"/var/db/virtual-mac/usage/{pid}.json", json.dumps({"pid": pid, "ram_bytes": int(gib * 2**30)}))
+
+
+def swap_and_pressure(box: Box) -> tuple[float, int]:
+    lines = box.run("sysctl", "-n", "vm.swapusage", "kern.memorystatus_vm_pressure_level").lines
+    return float(lines[0].split("used = ")[1].split("M")[0]), int(lines[1])
+
+
+def test_memory_follows_the_models_that_live(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(memory.time, "time", lambda: now)
+    runner(box, os.getpid(), 16)
+    assert swap_and_pressure(box) == (0, 1)
+    box.faults(memory_follows_models=8192)
+    assert swap_and_pressure(box) == (0, 4)
+    now += 45
+    assert swap_and_pressure(box) == (4500, 2)
+    now += 600
+    assert swap_and_pressure(box) == (8192, 1)
+    # The runner has gone: memory is there at once, and swap stays long.
+    runner(box, os.getpid(), 0)
+    now += 60
+    swap, pressure = swap_and_pressure(box)
+    assert (round(swap), pressure) == (7373, 1)
+    now += 3600
+    assert swap_and_pressure(box)[0] < 20
+    # A clock that was set back neither fills nor empties it, and what no process holds takes nothing.
+    now -= 5000
+    runner(box, 4_000_000, 64)
+    assert swap_and_pressure(box) < (20, 2)
+
+
+def test_a_fault_that_names_a_figure_wins(box: Box) -> None:
+    box.faults(memory_follows_models=True, swap_used_mb=9000, memory_pressure=2)
+    assert swap_and_pressure(box) == (9000, 2)
 
 
 def test_vm_stat_has_a_header_and_22_lines_with_full_stops(box: Box) -> None:
@@ -225,6 +263,13 @@ def test_notifications_are_noted(box: Box) -> None:
     assert box.run("osascript", "-e", 'display notification "swap is \\"full\\"" with title "Healer"').rc == 0
     noted = box.journal("notifications")
     assert [(note["text"], note["title"]) for note in noted] == [('swap is "full"', "Healer")]
+
+
+def test_what_a_script_is_given_as_arguments_is_text_and_never_script(box: Box) -> None:
+    banner = ["-e", "on run argv", "-e", "display notification (item 1 of argv) with title (item 2 of argv)", "-e", "end run"]
+    hostile = 'a "b" \\ display notification "c"'
+    assert box.run("osascript", *banner, hostile, "Ollama: x").rc == 0
+    assert [(note["text"], note["title"]) for note in box.journal("notifications")] == [(hostile, "Ollama: x")]
 
 
 def test_defaults_read(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

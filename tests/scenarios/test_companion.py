@@ -170,6 +170,7 @@ def test_a_mac_whose_last_resident_goes_has_no_job_for_residents_and_gets_it_bac
         ("bootout", JOBS["residents"]),
         ("remove", "/Users/felipe/Library/LaunchAgents/com.user.ollama.residents.plist"),
         ("remove", f"{PLACE}/residents.json"),
+        ("write", f"{PLACE}/desired-state.json"),
     ], run.screen
     assert "Could not find service" in mac.run_all("/bin/launchctl", "print", JOBS["residents"])
     assert fleet.play(*words, "-e", json.dumps({"ollama_models_installed": models})).changed("mac-mini") == 0
@@ -186,8 +187,10 @@ def test_program_and_jobs_move_with_the_service_to_the_start_of_the_machine_and_
     again = fleet.play(*words, "-e", json.dumps(daemon))
     assert (again.rc, again.changed("mac-mini")) == (0, 0), again.screen
     assert "No such file or directory" in mac.run_all("ls", f"{PLACE}/ollama-fleet")
-    listing = mac.run("sh", "-c", 'cd "/Library/Application Support/ollama-fleet" && stat -f "%N %Su %OLp" . logs.json o* r*')
-    assert listing.splitlines() == [". root 755", "logs.json root 644", "ollama-fleet root 755", "residents.json root 644"]
+    listing = mac.run("sh", "-c", 'cd "/Library/Application Support/ollama-fleet" && stat -f "%N %Su %OLp" . d* logs.json o* r*')
+    assert listing.splitlines() == [
+        ". root 755", "desired-state.json root 644", "logs.json root 644", "ollama-fleet root 755", "residents.json root 644",
+    ]  # fmt: skip
     fleet.lab("reboot", "mac-mini")
     mac.wait(mac.answers, 60)
     in_place(mac)

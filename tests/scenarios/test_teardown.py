@@ -41,8 +41,10 @@ def test_nothing_of_ours_is_left(fleet, pro):
     run = fleet.play(TEARDOWN, *ONE, *YES)
     assert run.rc == 0, run.screen
     assert look.steps("macbook-pro") == run.steps("macbook-pro")
-    companions = [item for one in ("residents", "logs") for item in (f"{mac.target}.{one}", f"{AGENTS}/{mac.label}.{one}.plist")]
-    assert items(run.steps("macbook-pro"))[:6] == [*companions, mac.target, mac.plist]
+    companions = [
+        item for one in ("residents", "logs", "heal") for item in (f"{mac.target}.{one}", f"{AGENTS}/{mac.label}.{one}.plist")
+    ]
+    assert items(run.steps("macbook-pro"))[:8] == [*companions, mac.target, mac.plist]
     assert look.changed("macbook-pro") == run.changed("macbook-pro")
     # Logs stay where nobody asked for theirs to go.
     assert {line for line in tree(mac) ^ before if f"{HOME}/Library/Logs/Ollama" not in line} == set()

@@ -85,7 +85,7 @@ def test_a_program_that_is_not_there_leaves_the_old_service_alone(fleet, mini):
 
 def of_service(label):
     """Return the property lists of a service and of the jobs beside it."""
-    return [f"{label}.logs.plist", f"{label}.plist", f"{label}.residents.plist"]
+    return [f"{label}.heal.plist", f"{label}.logs.plist", f"{label}.plist", f"{label}.residents.plist"]
 
 
 def test_a_label_moves_and_leaves_nothing_behind(fleet, mini):

@@ -214,6 +214,11 @@ def _old_rule(mac: Mac) -> None:
     mac.run(SOCKETFILTERFW, "--remove", mac.program(), user="root")
 
 
+def _healer_of_somebody_else(mac: Mac) -> None:
+    mac.boot_out(f"{mac.target}.heal")
+    mac.run("sed", "-i", 's/"acts_per_hour": 6/"acts_per_hour": 60/', f"{PLACE}/desired-state.json")
+
+
 def _crashed_once(mac: Mac) -> None:
     before = mac.pid()
     mac.run("kill", "-9", str(before))
@@ -353,6 +358,12 @@ DRIFTS = (
         lambda mac: mac.run("sh", "-c", f"echo '{{}}' > '{PLACE}/logs.json'; rm {AGENTS}/{mac.label}.logs.plist") and None,
         lambda mac: [("write", f"{PLACE}/logs.json"), ("write", f"{AGENTS}/{mac.label}.logs.plist")],
         concern="jobs",
+    ),
+    Drift(
+        "a rule of the healer edited and its job booted out",
+        _healer_of_somebody_else,
+        lambda mac: [("write", f"{PLACE}/desired-state.json"), ("bootstrap", f"{mac.target}.heal")],
+        concern="healer",
     ),
     Drift(
         "a job of a label that was retired",

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.fleet import packet_filter, power
+from ansible.module_utils.fleet.companion import Found as Places
 from ansible.module_utils.fleet.companion import definition as job_definition
-from ansible.module_utils.fleet.companion import job_from_json
-from ansible.module_utils.fleet.companion_settings import to_text
+from ansible.module_utils.fleet.companion import job_from_json, settings_path, settings_text
 from ansible.module_utils.fleet.launchctl_output import Job
 from ansible.module_utils.fleet.service import File, Found, Wanted
 from ansible.module_utils.fleet.vocabulary import plain
@@ -167,7 +167,28 @@ def jobs(**residents: Any) -> dict[str, Any]:
             "interval": 3600,
             "settings": {"files": ["/tmp/ollama.err.log"], "size_mib": 10, "keep": 5, "compress": True},  # noqa: S108
         },
+        "healer": {**common, "interval": 60, "webhook_sha256": None, "settings": healer_settings()},
     }
+
+
+def healer_settings(**changes: Any) -> dict[str, Any]:
+    """Return what the inventory says of the healer."""
+    return {
+        "enabled": True,
+        "host": "mac-mini",
+        "url": "http://127.0.0.1:11434",
+        "installed": [{"name": "qwen3:8b", "size_gb": 5.2, "residency": "resident"}],
+        "residents_managed": True,
+        "limits": {"swap_warn_gb": 8.0, "swap_critical_gb": 12.0, "max_loaded_model_gb": 6.0},
+        "models": [{"name": "gpt-oss:20b", "policy": "strict", "reason": "It once drove this Mac into swap"}],
+        "healer": {
+            "dry_run": False, "acts_per_hour": 6, "cool_down": 180, "swap_growth_mib": 512, "large_model_seconds": 900,
+            "unload_residents": False, "resident_grace": 300, "restart": True, "restarts_per_day": 4, "start_grace": 120,
+            "summary_interval": 3600,
+        },
+        "alerts": {"form": "json", "notify": True, "repeat_seconds": 21600, "telegram_chat": ""},
+        **changes,
+    }  # fmt: skip
 
 
 def converged_jobs() -> tuple[dict[str, Any], list[File], list[Job]]:
@@ -178,11 +199,10 @@ def converged_jobs() -> tuple[dict[str, Any], list[File], list[Job]]:
     }
     entries[f"{APPLICATION_SUPPORT}/ollama-fleet"] = {"kind": "file", "mode": 0o755, "uid": UID, "sha256": SHA256, "text": ""}
     files, held = [], []
-    for concern, verb in (("ollama_residents", "residents"), ("log_rotation", "logs")):
-        job = job_from_json(verb, jobs()[concern], HOME)
-        assert job.settings is not None
-        text = to_text(job.settings)
-        entries[f"{APPLICATION_SUPPORT}/{verb}.json"] = {"kind": "file", "mode": 0o644, "uid": UID, "sha256": "", "text": text}
+    for concern, verb in (("ollama_residents", "residents"), ("log_rotation", "logs"), ("healer", "heal")):
+        job = job_from_json(verb, jobs()[concern], HOME, UID)
+        text = settings_text(Places(UID, HOME), job)
+        entries[settings_path("gui", HOME, verb)] = {"kind": "file", "mode": 0o644, "uid": UID, "sha256": "", "text": text}
         content = job_definition(job, HOME)
         path = f"{HOME}/Library/LaunchAgents/{job.own_label}.plist"
         files.append(file_of(content, path))

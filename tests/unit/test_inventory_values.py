@@ -70,6 +70,13 @@ def test_every_variable_refuses_what_is_hostile_or_says_why_it_need_not(name, op
         assert refused.found == text
 
 
+def test_a_secret_that_is_refused_is_not_repeated():
+    options = {"healer": {"healer_webhook_url": OPTIONS["healer_webhook_url"]}}
+    (finding,) = value_findings("mac-mini", options, {"healer_webhook_url": "https://x/T0KEN; id"})
+    assert finding.item == "healer_webhook_url"
+    assert "T0KEN" not in finding.sentence() + str(finding.found)
+
+
 def test_names_of_a_map_are_judged_like_its_texts():
     options = {"some_map": {"type": "dict"}}
     (refused,) = refusals(options, {"some_map": {"$(id)": "fine"}})

@@ -81,11 +81,11 @@ def test_a_bare_mac_has_every_concern_in_order():
 
 
 CONCERNS_OF = {
-    "launchd": {"ollama_service", "ollama_residents", "log_rotation"},
+    "launchd": {"ollama_service", "ollama_residents", "log_rotation", "healer"},
     "models": {"ollama_models"},
     "packet_filter": {"exposure"},
     "shell_block": {"shell_env"},
-    "companion": {"companion", "ollama_residents", "log_rotation"},
+    "companion": {"companion", "ollama_residents", "log_rotation", "healer"},
 }
 
 

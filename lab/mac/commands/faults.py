@@ -19,6 +19,8 @@ FAULTS: dict[str, str] = {
     "free-memory-mb": "MiB of memory reported free by vm_stat and memory_pressure",
     "mdm-managed": "the firewall is managed by a profile: socketfilterfw refuses every change; "
     '"mute": also every question, "unseen": the profile does not force the key that tells of it',
+    "memory-follows-models": "MiB that macOS and other programs take (on: 4096): swap and pressure follow what is loaded, and "
+    "swap stays long after it",
     "memory-pressure": "kern.memorystatus_vm_pressure_level: 1 normal, 2 warning, 4 critical",
     "ollama-app": "Ollama.app is installed: its program is linked at bin/ollama, where brew cannot link then",
     "pmset-lacks": "power settings that this hardware has not, as a JSON list; on: those that a virtual machine has not",

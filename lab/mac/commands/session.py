@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _NOTIFICATION = re.compile(r'display notification "((?:[^"\\]|\\.)*)"(?: with title "((?:[^"\\]|\\.)*)")?')
 
 
-def _scripts(argv: list[str]) -> list[str] | None:
-    """Give the script's lines, or nothing for words that osascript does not understand."""
+_ARGUMENT = re.compile(r"\(item ([0-9]+) of argv\)")
+
+
+def _scripts(argv: list[str]) -> tuple[list[str], list[str]] | None:
+    """Give the script's lines and its arguments, or nothing for words that osascript does not understand."""
     lines: list[str] = []
     words = list(argv)
     while words and words[0].startswith("-") and words[0] != "-":
@@ -31,10 +34,23 @@ def _scripts(argv: list[str]) -> list[str] | None:
         elif word != "-i":
             return None
     if lines:
-        return lines
+        return lines, words
     if words and words[0] != "-":
-        return [path(words[0]).read_text(encoding="utf-8")]
-    return [sys.stdin.read()]
+        return [path(words[0]).read_text(encoding="utf-8")], words[1:]
+    return [sys.stdin.read()], words[1:]
+
+
+def _with_arguments(script: str, arguments: list[str]) -> str:
+    """Put the arguments of `on run argv` where the script names them (osascript(1)), as literals that nothing breaks out of."""
+    if "on run argv" not in script:
+        return script
+
+    def literal(found: re.Match[str]) -> str:
+        number = int(found[1])
+        text = arguments[number - 1] if 1 <= number <= len(arguments) else ""
+        return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+
+    return _ARGUMENT.sub(literal, script)
 
 
 def osascript(argv: list[str]) -> int:
@@ -43,17 +59,22 @@ def osascript(argv: list[str]) -> int:
     The exit code is 0 even where Focus or a missing permission hides the banner, as on a real Mac: a
     notification is never proof that somebody saw it.
     """
-    lines = _scripts(argv)
-    if lines is None:
+    understood = _scripts(argv)
+    if understood is None:
         print("usage: osascript [-l language] [-i] [-s flags] [-e statement | programfile] [argument ...]", file=sys.stderr)
         return 1
-    script = "\n".join(lines)
+    script = _with_arguments("\n".join(understood[0]), understood[1])
     for text, title in _NOTIFICATION.findall(script):
-        journal("notifications", text=text.replace('\\"', '"'), title=title.replace('\\"', '"'))
+        journal("notifications", text=_plain(text), title=_plain(title))
     if "objectIsForcedForKey" in script:
         # The test for a managed firewall in mSCP's scripts (JXA).
         print("true" if fault("mdm-managed") and fault("mdm-managed") != "unseen" else "false")
     return 0
+
+
+def _plain(literal: str) -> str:
+    """Give what an AppleScript literal means."""
+    return re.sub(r"\\(.)", r"\1", literal)
 
 
 def _preferences(domain: str) -> list[Path]:
