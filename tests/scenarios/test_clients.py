@@ -146,7 +146,8 @@ def test_parts_may_lie_in_files_of_their_own(fleet, windows):
     assert clients(fleet, *WINDOWS, "-e", "clients_files=include").changed(windows) == 0
     assert clients(fleet, *WINDOWS).rc == 0
     assert json.loads(read(fleet, windows, CONFIG)) == golden
-    assert files(fleet, windows) == ["./.config/ollama-fleet/clients.json", f"./{SETTINGS}", f"./{CONFIG}"]
+    left = ["./.config/ollama-fleet/clients.json", f"./{SETTINGS}", f"./{CONFIG}", f"./{CONFIG}.ollama-fleet.bak"]
+    assert files(fleet, windows) == left
 
 
 def test_the_other_generation_has_its_own_file_and_the_first_one_is_given_back(fleet, windows):
