@@ -79,8 +79,15 @@ def loaded(changer: Changer) -> list[str]:
 PLACES = {"agent": AGENT, "daemon": DAEMON, "background": BACKGROUND, "other label": OTHER_LABEL}
 
 
-@pytest.mark.parametrize("after", PLACES)
-@pytest.mark.parametrize("before", PLACES)
+MOVES = [
+    # Each place to and from the agent always; between the others in the long run.
+    pytest.param(before, after, marks=() if "agent" in (before, after) else pytest.mark.long)
+    for before in PLACES
+    for after in PLACES
+]
+
+
+@pytest.mark.parametrize(("before", "after"), MOVES)
 def test_every_move_leaves_one_job_one_file_and_the_models(changer, before, after):
     if before == after:
         settle(changer, PLACES[before])
@@ -307,7 +314,11 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("name", CUTS)
+ALWAYS_CUT = ("another setting", "brew services to agent")
+"""A restart for each effect takes minutes; tests/unit/test_macos_change.py cuts all of them over values."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in ALWAYS_CUT else pytest.mark.long) for name in CUTS])
 def test_a_power_cut_before_any_effect_loses_nothing(story, changer, name):
     prepare, wanted = CUTS[name]
     prepare(changer)
@@ -327,6 +338,7 @@ def test_a_power_cut_before_any_effect_loses_nothing(story, changer, name):
     print(f"{name}: power cut before each of {len(effects)} effects")
 
 
+@pytest.mark.long
 def test_a_power_cut_in_a_change_that_cannot_succeed_ends_with_the_service_of_before(story, changer):
     settle(changer, AGENT)
     effects = changer.change(EXITS)["effects"]
