@@ -33,10 +33,10 @@ and Windows themselves, the heartbeat of a gateway, the turn of a sub-agent.
 
 ## Seconds
 
-The whole command, its start included, on the machine that wrote this page; OpenClaw and Clawdbot take some 20 s of two idle
-cores. Where the first server is silent, shorter timeouts stand in the place of the rendered minutes: {openclaw_timeout} s
-(OpenClaw), {clawdbot_timeout} s (Clawdbot, where the connection is accepted) and {litellm_timeout} s (LiteLLM). The 30 s that
-Clawdbot waits for an address that stays silent are its own.
+The whole command, its start included, on the machine that wrote this page, which had other work: compare rows, not minutes.
+Where the first server is silent, shorter timeouts stand in the place of the rendered minutes: {openclaw_timeout} s (OpenClaw),
+{clawdbot_timeout} s (Clawdbot, where the connection is accepted) and {litellm_timeout} s (LiteLLM). The 30 s that Clawdbot
+waits for an address that stays silent are its own.
 
 {seconds}
 """
