@@ -51,6 +51,10 @@ lint: setup  ## Style and types
 unit: setup  ## Judgements and parts of the lab, without a lab
 	@tools/test unit
 
+.PHONY: test-clients
+test-clients: setup  ## The real client programs, with the files rendered for them
+	@tools/test clients
+
 .PHONY: lock
 lock: setup  ## Choose versions anew and write requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

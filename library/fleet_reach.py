@@ -95,31 +95,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fleet.reach import STRANGER
-    from macos.ollama_api import Api, ApiError
+    from macos.ollama_api import Api, ApiError, complete
     from macos.reach import Dialled, ask_with_header, dial, outcome
 else:
     from ansible.module_utils.fleet.reach import STRANGER
-    from ansible.module_utils.macos.ollama_api import Api, ApiError
+    from ansible.module_utils.macos.ollama_api import Api, ApiError, complete
     from ansible.module_utils.macos.reach import Dialled, ask_with_header, dial, outcome
 
 HEADERS = {"foreign_host": ("Host", STRANGER), "foreign_origin": ("Origin", f"http://{STRANGER}")}
 WHAT = {"version": "its version", "foreign_host": "a foreign Host", "foreign_origin": "a foreign Origin"}
-
-
-def complete(api: Api, target: Mapping[str, Any], timeout: int) -> str:
-    """Let the model say a few tokens; return what is wrong with the answer, nothing when it is sound."""
-    body: dict[str, Any] = {
-        "model": target["model"],
-        "prompt": "Say ready.",
-        "stream": False,
-        "options": {"num_predict": 8},
-    }
-    if target.get("keep_alive"):
-        # As a number: a text without a unit is refused (Ollama 0.32.15, observed).
-        body["keep_alive"] = int(target["keep_alive"])
-    answer = api.call("POST", "/api/generate", body, timeout=timeout)
-    sound = answer.get("done") and (answer.get("eval_count") or answer.get("response"))
-    return "" if sound else f"{target['model']} completed nothing"
 
 
 def ask(target: Mapping[str, Any], timeout: int, completion_timeout: int, connect_timeout: int = 3) -> dict[str, Any]:
@@ -137,7 +121,7 @@ def ask(target: Mapping[str, Any], timeout: int, completion_timeout: int, connec
                 Api(target["url"]).version(timeout=timeout)
                 status = 200
             elif kind == "completion":
-                error = complete(Api(target["url"]), target, completion_timeout)
+                error = complete(Api(target["url"]), target["model"], target.get("keep_alive"), completion_timeout)
                 status = None if error else 200
             else:
                 status = ask_with_header(target["url"], *HEADERS[kind], timeout)

@@ -520,7 +520,7 @@ class Api:
             reply.json(200, {**base, "created_at": now(), "done": True, "done_reason": "unload"})
             return
         self._require(model, sent, "completion", "generate")
-        self._run(reply, asked, model, duration, base, "response", prompt, [])
+        self._run(reply, asked, model, duration, base, "response", prompt, ())
 
     def chat(self, reply: Reply) -> None:
         """POST /api/chat."""
@@ -540,7 +540,8 @@ class Api:
         if asked.get("tools") and "tools" not in model.capabilities():
             raise Refusal(400, f"{self._full(sent)} does not support tools")
         prompt = "\n".join(str(message.get("content", "")) for message in messages if isinstance(message, dict))
-        self._run(reply, asked, model, duration, base, "message", prompt, asked.get("tools", []))
+        calls = completion.call_tool(completion.question(messages), asked.get("tools", []))
+        self._run(reply, asked, model, duration, base, "message", prompt, calls)
 
     @staticmethod
     def _full(sent: str) -> str:
@@ -561,7 +562,7 @@ class Api:
         base: dict[str, Any],
         key: str,
         prompt: str,
-        tools: list[Any],
+        calls: tuple[dict[str, Any], ...],
     ) -> None:
         if asked.get("think") and "thinking" not in model.capabilities():
             raise Refusal(400, "{} does not support thinking".format(golang.quote(asked.get("model", ""))))
@@ -573,7 +574,6 @@ class Api:
                 return
             options = {**model.params, **asked.get("options", {})}
             said = completion.answer(prompt, options, think=bool(asked.get("think")))
-            calls = completion.call_tool(prompt, tools)
             if calls:
                 said = said._replace(tokens=(), tool_calls=calls, reason="stop")
             self.scheduler.note_tokens(loaded, said.prompt_tokens + len(said.tokens))

@@ -46,8 +46,33 @@ def answer(prompt: str, options: dict[str, Any], *, think: bool = False) -> Comp
     return Completion(tuple(said), "length" if cut else "stop", count_tokens(prompt), (), thinking)
 
 
+def text(message: Any) -> str:
+    """Give the text of a message, whose content is a string or OpenAI's list of parts."""
+    content = message.get("content", "") if isinstance(message, dict) else ""
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def question(messages: list[Any]) -> str:
+    """Give what the user asked since the model spoke last; empty once a tool has answered, which is told without a tool.
+
+    A system prompt describes every tool by its name, and agents (OpenClaw 2026.9.6) put a note of their own behind a tool's
+    result: a model that took either for a request would call tools for ever.
+    """
+    since: list[Any] = []
+    for message in reversed(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if role == "assistant":
+            break
+        if role == "tool":
+            return ""
+        since += [message] if role == "user" else []
+    return "\n".join(text(message) for message in reversed(since))
+
+
 def call_tool(prompt: str, tools: list[Any]) -> tuple[dict[str, Any], ...]:
-    """Call the tool whose name the prompt mentions, with an empty or first-property argument."""
+    """Call the tool whose name the question mentions, with an empty or first-property argument."""
     for index, tool in enumerate(tools):
         function = tool.get("function", {}) if isinstance(tool, dict) else {}
         name = str(function.get("name", ""))

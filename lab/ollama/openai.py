@@ -75,10 +75,10 @@ def chat(api: Api, reply: Reply) -> None:
     if not messages:
         raise Refusal(400, "[] is too short - 'messages'")
     found = api.load_model(asked.get("model", ""))
-    prompt = "\n".join(_text(message) for message in messages)
+    prompt = "\n".join(map(completion.text, messages))
     with api.holding(reply, found, {}, None) as loaded:
         said = completion.answer(prompt, _options(asked))
-        calls = completion.call_tool(prompt, asked.get("tools", []))
+        calls = completion.call_tool(completion.question(messages), asked.get("tools", []))
         if calls:
             said = said._replace(tokens=(), tool_calls=calls)
         api.scheduler.note_tokens(loaded, said.prompt_tokens + len(said.tokens))
@@ -138,13 +138,6 @@ def embeddings(api: Api, reply: Reply) -> None:
         count = sum(completion.count_tokens(str(text)) for text in texts)
         usage = {"prompt_tokens": count, "total_tokens": count}
         send(reply, 200, {"object": "list", "data": data, "model": asked["model"], "usage": usage})
-
-
-def _text(message: Any) -> str:
-    content = message.get("content", "") if isinstance(message, dict) else ""
-    if isinstance(content, list):
-        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content or "")
 
 
 def _base(ident: str, kind: str, name: str) -> dict[str, Any]:

@@ -125,6 +125,19 @@ class Change:
             change_record.forget(change_record.record_path(self.account, label))
         return self._outcome()
 
+    def stop(self) -> None:
+        """Take the job from launchd and wait until its label is free. Its file stays, so a boot or a login starts it."""
+        self._boot_out(self.target)
+
+    def start(self) -> None:
+        """Load the job from the file as it lies there, and wait until it is up; ChangeFailed, NotUp or OSError when it is not.
+
+        A job that does not come up stays loaded: launchd goes on trying, and there is no other one to go back to.
+        """
+        if read_job(self.domain, self.wanted.label) is None:
+            self._bootstrap(self.domain, self.path, LAST_PAUSES)
+        self._wait_until_up()
+
     def _failed(self, problem: Exception, record: change_record.Record, steps: Sequence[Step]) -> ChangeFailed:
         """Bring back what was there and say what became of it."""
         if not self._interfered:

@@ -123,6 +123,17 @@ class Api:
             )
 
 
+def complete(api: Api, model: str, keep_alive: str | None, timeout: float) -> str:
+    """Let a model say a few tokens; return what is wrong with the answer, "" when it is sound. ApiError when none came."""
+    body: dict[str, Any] = {"model": model, "prompt": "Say ready.", "stream": False, "options": {"num_predict": 8}}
+    if keep_alive:
+        # As a number: a text without a unit is refused (Ollama 0.32.15, observed).
+        body["keep_alive"] = int(keep_alive)
+    answer = api.call("POST", "/api/generate", body, timeout=timeout)
+    sound = answer.get("done") and (answer.get("eval_count") or answer.get("response"))
+    return "" if sound else f"{model} completed nothing"
+
+
 @contextlib.contextmanager
 def _ollamas_answer(path: str) -> Iterator[None]:
     """Turn an answer of another shape, such as a stranger's, into an ApiError."""

@@ -1,4 +1,4 @@
-"""Let one change of a Mac's services go on at a time, whoever makes it."""
+"""Let one change of a machine go on at a time, whoever makes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLL_SECONDS = 0.2
 
 
 @contextmanager
-def one_at_a_time(home: Path, timeout: float) -> Iterator[None]:
+def one_at_a_time(home: Path, timeout: float, what: str = "the services of this Mac") -> Iterator[None]:
     """Hold the home folder's lock; OSError when another run holds it longer than `timeout` seconds.
 
     The lock is on the folder itself, so it leaves no file, root and the user meet at it, and it is gone with its process,
@@ -29,7 +29,7 @@ def one_at_a_time(home: Path, timeout: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    message = f"another run has been changing the services of this Mac for more than {timeout:g} s"
+                    message = f"another run has been changing {what} for more than {timeout:g} s"
                     raise OSError(message) from None
                 time.sleep(POLL_SECONDS)
         yield

@@ -146,6 +146,23 @@ def test_a_tool_that_is_named_is_called(library: Any, client: Any, server: Serve
         client.chat("tiny", messages=messages, tools=[tool])
 
 
+def test_a_tools_result_is_answered_with_words(client: Any, server: Server, registry: Registry) -> None:
+    """An agent's system prompt names every tool, and OpenClaw (2026.9.6) puts a note of its own behind the result."""
+    server.install(registry, "qwen3:8b")
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"properties": {"city": {"type": "string"}}}}}
+    system = {"role": "system", "content": "You have get_weather."}
+    asked = [system, {"role": "user", "content": "hello"}]
+    assert not client.chat("qwen3:8b", messages=asked, tools=[tool]).message.tool_calls
+    asked += [{"role": "user", "content": "note: get_weather is idle"}]
+    called = client.chat("qwen3:8b", messages=asked, tools=[tool]).message
+    assert called.tool_calls
+    asked += [called, {"role": "tool", "content": "sunny"}, {"role": "user", "content": "note: get_weather is idle"}]
+    answer = client.chat("qwen3:8b", messages=asked, tools=[tool]).message
+    assert (answer.tool_calls, bool(answer.content)) == (None, True)
+    asked += [answer, {"role": "user", "content": "get_weather again"}]
+    assert client.chat("qwen3:8b", messages=asked, tools=[tool]).message.tool_calls
+
+
 def test_thinking_is_for_models_that_can(library: Any, client: Any, server: Server, registry: Registry) -> None:
     server.install(registry, "qwen3:8b")
     messages = [{"role": "user", "content": "hi"}]

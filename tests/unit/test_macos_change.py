@@ -649,3 +649,35 @@ def test_a_full_disk_leaves_a_healthy_service_running(mac, monkeypatch, where, h
         path_of(mac).write_bytes(raw)
     monkeypatch.setattr(files.tempfile if where == "mkstemp" else os, where, full_disk)
     untouched(mac, raw, "No space left on device", host=host)
+
+
+# Down for a while. ------------------------------------------------------------------------------------------------------
+
+
+def change_of(mac):
+    found = found_on(mac)
+    wanted = Wanted(LABEL, "gui", launchctl.read_definition(path_of(mac)))
+    return Change(found, wanted, ACCOUNT, service_gate.ServerGate("http://127.0.0.1:1", 1), 30)
+
+
+def test_a_service_goes_down_and_comes_back_from_the_same_file(mac):
+    raw = installed(mac)
+    paused = change_of(mac)
+    paused.stop()
+    assert (mac.serving(), TARGET in mac.jobs) == ([], False)
+    paused.start()
+    assert verbs(mac) == ["bootout", "bootstrap"]
+    assert path_of(mac).read_bytes() == raw
+    paused.start()
+    assert verbs(mac) == ["bootout", "bootstrap"], "what runs is not started again"
+
+
+def test_a_service_that_does_not_come_back_stays_loaded(mac):
+    installed(mac)
+    paused = change_of(mac)
+    paused.stop()
+    mac.breaks = lambda _content: True
+    with pytest.raises(ChangeFailed, match="it ended at once"):
+        paused.start()
+    assert TARGET in mac.jobs
+    assert "bootout" not in verbs(mac)[1:]

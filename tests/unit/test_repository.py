@@ -265,11 +265,18 @@ def test_an_action_stands_in_front_of_a_module_of_its_name(path):
 
 # The property lists. ----------------------------------------------------------------------------------------------------
 
+# The owner's three, and the context that his programs need (docs/differences.md, "Clients").
+OWNERS_ENVIRONMENT = {
+    "OLLAMA_HOST": "0.0.0.0",
+    "OLLAMA_FLASH_ATTENTION": "1",
+    "OLLAMA_KV_CACHE_TYPE": "q8_0",
+    "OLLAMA_CONTEXT_LENGTH": "32768",
+}
 OWNERS = {
     "macbook-pro": {
         "Label": "com.ollama.serve",
         "ProgramArguments": ["/opt/homebrew/bin/ollama", "serve"],
-        "EnvironmentVariables": {"OLLAMA_HOST": "0.0.0.0", "OLLAMA_FLASH_ATTENTION": "1", "OLLAMA_KV_CACHE_TYPE": "q8_0"},
+        "EnvironmentVariables": OWNERS_ENVIRONMENT,
         "RunAtLoad": True,
         "KeepAlive": True,
         "StandardOutPath": "/tmp/ollama.out.log",  # noqa: S108  the owner's own documentation
@@ -278,7 +285,7 @@ OWNERS = {
     "mac-mini": {
         "Label": "com.user.ollama",
         "ProgramArguments": ["/opt/homebrew/opt/ollama/bin/ollama", "serve"],
-        "EnvironmentVariables": {"OLLAMA_HOST": "0.0.0.0", "OLLAMA_FLASH_ATTENTION": "1", "OLLAMA_KV_CACHE_TYPE": "q8_0"},
+        "EnvironmentVariables": OWNERS_ENVIRONMENT,
         "RunAtLoad": True,
         "KeepAlive": True,
         "StandardErrorPath": "/tmp/ollama.err.log",  # noqa: S108

@@ -1,0 +1,5 @@
+const absent = () => { throw new Error("libsignal is a stub"); };
+
+exports.calculateSignature = absent;
+exports.generateKeyPair = absent;
+exports.verifySignature = absent;
