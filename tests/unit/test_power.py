@@ -12,6 +12,7 @@ from ansible.module_utils.fleet.case import Case
 from ansible.module_utils.fleet.power import AC, BATTERY, KEYS, LIMIT, RECORD_PATH, SYSTEM, UPS, Found, Wanted
 from ansible.module_utils.fleet.vocabulary import Unknown, plain
 from ansible.module_utils.macos import power as on_mac
+from ansible.module_utils.macos import system_job
 from ansible.module_utils.macos.commands import Answer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -542,6 +543,28 @@ def test_what_pmset_refuses_is_told_in_its_words(places):
     (_, step) = power.plan(DESKTOP, keep(sleep=0))
     with pytest.raises(OSError, match=r"pmset -c sleep 0: 'pmset' must be run as root"):
         on_mac.act(step, DESKTOP, keep(sleep=0))
+
+
+@pytest.mark.parametrize(
+    ("seen", "problem"),
+    [
+        ([{"last_exit": "last exit code = (never exited)"}, {"pid": 7}, {"last_exit": "last exit code = 0"}], ""),
+        ([{"last_exit": "last exit code = 1"}], "last exit code = 1"),
+        ([{"last_exit": "last exit code = (never exited)"}, {"last_exit": "last terminating signal = Killed: 9"}], "Killed"),
+    ],
+    ids=["ends well", "fails", "is killed"],
+)
+def test_a_job_has_succeeded_when_it_has_ended_well(monkeypatch, seen, problem):
+    (job,) = powered().launchd.jobs
+    answers = iter([replace(job, **one) for one in seen])
+    monkeypatch.setattr(system_job.launchctl, "read_job", lambda *_: next(answers))
+    monkeypatch.setattr(system_job, "POLL_SECONDS", 0)
+    if problem:
+        with pytest.raises(OSError, match=f"did not do its work .*{problem}"):
+            system_job.wait_for_its_end(JOB)
+    else:
+        system_job.wait_for_its_end(JOB)
+    assert list(answers) == []
 
 
 def test_the_folder_goes_with_the_last_file_in_it(places):
