@@ -45,6 +45,13 @@ def clients(fleet, *words):
     return fleet.play("playbooks/clients.yml", *words)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def written(fleet):
+    """Begin with the files of the inventory, whatever the stories before this one left."""
+    run = fleet.screen("playbooks/clients.yml")
+    assert run.rc == 0, run.screen
+
+
 @pytest.fixture
 def windows(fleet):
     """Give the machine without a server of its own as nobody's files, and make it whole afterwards."""
