@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.drifts import Mac
 from tests.support.fleet import Fleet
+from tests.support.long import LONG
 
 
 class Story(Fleet):
@@ -46,3 +47,10 @@ def fleet() -> Iterator[Story]:
 def mini(fleet: Story) -> Mac:
     """Return the Mac that is always on."""
     return fleet.mac("mac-mini")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the stories that run once a week."""
+    for item in items:
+        if getattr(item, "originalname", "") in LONG.get(item.path.stem, ()):
+            item.add_marker(pytest.mark.long)
