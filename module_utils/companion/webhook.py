@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from fleet.alerts import Request
@@ -74,7 +74,9 @@ def post(address: str, request: Request, seconds: float) -> None:
     """Send one message; Undelivered for anything but an answer of 2xx within the time."""
 
     def send() -> None:
-        asked = urllib.request.Request(address, data=request.body, headers=dict(request.headers), method="POST")  # noqa: S310
+        asked = urllib.request.Request(  # noqa: S310  the opener knows http and https only, and no redirection
+            address, data=request.body, headers=dict(request.headers), method="POST"
+        )
         answer = _opener().open(asked, timeout=seconds)
         if answer is None:
             message = "this Python has no TLS"
@@ -99,13 +101,14 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     A timeout of a socket is one for each read, so an answer that drips never ends by it, and none at all for a name server. What
     takes too long is left behind and ends with the program.
     """
-    box: dict[str, Any] = {}
+    values: list[T] = []
+    problems: list[BaseException] = []
 
     def work() -> None:
         try:
-            box["value"] = call()
+            values.append(call())
         except BaseException as problem:
-            box["problem"] = problem
+            problems.append(problem)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -113,9 +116,9 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     if thread.is_alive():
         message = f"no answer within {seconds:.0f} s"
         raise TimeoutError(message)
-    if "problem" in box:
-        raise box["problem"]
-    return box["value"]  # type: ignore[no-any-return]
+    if problems:
+        raise problems[0]
+    return values[0]
 
 
 def _reason(problem: BaseException, address: str) -> str:

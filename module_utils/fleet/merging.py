@@ -238,8 +238,10 @@ def overlaid(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     made = copy.deepcopy(dict(base))
     for key, value in top.items():
         inner = made.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        made[key] = overlaid(inner, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            made[key] = overlaid(inner, value)
+        else:
+            made[key] = copy.deepcopy(value)
     return made
 
 

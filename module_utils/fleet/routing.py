@@ -208,8 +208,6 @@ def _route(client: Client, name: str, program: Program, servers: Mapping[str, Se
     return {
         "client": client.name,
         "program": name,
-        "title": program.title,
-        "platform": client.platform,
         "api_key": client.api_key,
         "retries": client.retries,
         "timeout_seconds": client.timeout_seconds,
@@ -217,8 +215,6 @@ def _route(client: Client, name: str, program: Program, servers: Mapping[str, Se
         "chains": chains,
         # Every reference once, in the order of the chains: what a program must know by name.
         "references": list({hop["ref"]: hop for hops in chains.values() for hop in hops}.values()),
-        "gives_up_on": sorted(program.gives_up_on),
-        "chained": list(program.chained),
     }
 
 
