@@ -99,6 +99,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "addresses": {"type": "list", "elements": "str", "required": True},
                 "optional": {"type": "bool", "default": False},
+                "absent": {"type": "str", "choices": ["refuse", "tell"], "default": "refuse"},
                 "timeout": {"type": "int", "default": 2},
                 "wake_mac": {"type": "str"},
                 "wake_broadcast": {"type": "str", "default": "255.255.255.255"},
@@ -110,20 +111,24 @@ class ActionModule(ActionBase):
         addresses = candidates(arguments["addresses"])
         if self._connection.transport != "ssh":
             # Another way to the host, such as `local`, has no address to choose.
-            return {**result, "changed": False, "address": addresses[0], "away": "", "tried": [], "said": ""}
+            return {**result, "changed": False, "address": addresses[0], "away": "", "expected": False, "tried": [], "said": ""}
         attempts = self._find(addresses, arguments["timeout"], thorough=not arguments["optional"])
         waited = 0.0
         if arguments["wake_mac"] and is_away(attempts) and not self._task.check_mode:
             attempts, waited = self._wake(addresses, arguments)
         address = next((one.address for one in attempts if one.cause == "answered"), "")
-        result.update(changed=False, address=address, away="", said="", tried=plain(attempts))
+        expected = bool(arguments["optional"]) and not address and is_away(attempts)
+        result.update(changed=False, address=address, away="", expected=expected, said="", tried=plain(attempts))
         if address:
             result["said"] = answer_sentence(host, address, attempts, woken=waited > 0)
-        elif arguments["optional"] and is_away(attempts):
-            result["away"] = result["recap"] = away_sentence(host, attempts, waited)
+        elif expected:
+            result["away"] = away_sentence(host, attempts, waited)
+            if arguments["absent"] == "refuse":
+                result["recap"] = result["away"]
         else:
             user = str(self._connection.get_option("remote_user") or "")
-            result.update(failed=True, msg=error_sentence(host, user, attempts, waited))
+            sentence = error_sentence(host, user, attempts, waited)
+            result.update({"away": sentence} if arguments["absent"] == "tell" else {"failed": True, "msg": sentence})
         return result
 
     def _find(self, addresses: Sequence[str], timeout: int, *, thorough: bool) -> list[Attempt]:

@@ -32,6 +32,12 @@ options:
     description: Whether the host may be away.
     type: bool
     default: false
+  absent:
+    description: >-
+      C(refuse) fails for a host that answers nowhere and must; C(tell) returns the sentence in RV(away) instead.
+    type: str
+    choices: [refuse, tell]
+    default: refuse
   timeout:
     description: Seconds that an address may be silent before the next one is begun.
     type: int
@@ -66,9 +72,13 @@ address:
   returned: always
   type: str
 away:
-  description: Why an optional host is left out, empty otherwise.
+  description: Why a host that answers nowhere is left out, empty otherwise.
   returned: success
   type: str
+expected:
+  description: Whether the host answers nowhere and may be away.
+  returned: always
+  type: bool
 tried:
   description: What became of each address, with C(address), C(cause) and C(words).
   returned: always
@@ -89,6 +99,7 @@ def main() -> None:
         argument_spec={
             "addresses": {"type": "list", "elements": "str", "required": True},
             "optional": {"type": "bool", "default": False},
+            "absent": {"type": "str", "choices": ["refuse", "tell"], "default": "refuse"},
             "timeout": {"type": "int", "default": 2},
             "wake_mac": {"type": "str"},
             "wake_broadcast": {"type": "str", "default": "255.255.255.255"},

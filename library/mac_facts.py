@@ -11,7 +11,7 @@ description:
   - Reads Homebrew's links, launchd in every domain, the property lists on disk, the application firewall, the packet filter's
     files and what its job last told, the listener on Ollama's port, the installed and loaded models, the registry's digests,
     Tailscale, the addresses in the LAN, who may write where it matters, the fleet's own program, power settings and the machine
-    itself.
+    itself. With O(details) also the processes around the server, the ends of logs and the heartbeats of the fleet's jobs.
   - Changes nothing. Each part is read on its own and bounded in time. A part that cannot be read comes back as
     C(unknown) with the reason, never as an empty value.
 attributes:
@@ -109,6 +109,17 @@ options:
     description: Whether power settings and the GPU's limit are read also where nothing of them was changed by this fleet.
     type: bool
     default: false
+  details:
+    description: >-
+      Whether to read as well what no step depends on: C(processes) that name Ollama or hold its port, with those that started
+      them; C(logs), the last lines of O(logs); C(heartbeats), when each job of the fleet last ran.
+    type: bool
+    default: false
+  logs:
+    description: Logs whose ends are read with O(details), at most 64 KiB and 200 lines of each.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -144,14 +155,23 @@ if TYPE_CHECKING:
     from fleet import homebrew
     from fleet.models import Installed
     from fleet.vocabulary import Unknown, plain
-    from macos import companion_files, launchctl, packet_filter, power, shell_file, system, tailscale
+    from macos import companion_files, details, launchctl, packet_filter, power, shell_file, system, tailscale
     from macos.brew import Brew
     from macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from macos.surroundings import read_surroundings
 else:
     from ansible.module_utils.fleet import homebrew
     from ansible.module_utils.fleet.vocabulary import Unknown, plain
-    from ansible.module_utils.macos import companion_files, launchctl, packet_filter, power, shell_file, system, tailscale
+    from ansible.module_utils.macos import (
+        companion_files,
+        details,
+        launchctl,
+        packet_filter,
+        power,
+        shell_file,
+        system,
+        tailscale,
+    )
     from ansible.module_utils.macos.brew import Brew
     from ansible.module_utils.macos.ollama_api import Api, ApiError, is_refused, read_store, registry_digest
     from ansible.module_utils.macos.surroundings import read_surroundings
@@ -249,6 +269,8 @@ def main() -> None:
             "own_files": {"type": "list", "elements": "str", "default": []},
             "networks": {"type": "list", "elements": "str", "default": []},
             "power": {"type": "bool", "default": False},
+            "details": {"type": "bool", "default": False},
+            "logs": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -280,6 +302,12 @@ def main() -> None:
         "power": lambda: power.observe(asked=wanted["power"]),
         "own_files": lambda: system.read_kinds(wanted["own_files"]),
     }
+    if wanted["details"]:
+        parts.update(
+            processes=lambda: details.read_processes(wanted["port"]),
+            logs=lambda: details.read_logs(wanted["logs"]),
+            heartbeats=lambda: details.read_heartbeats(home),
+        )
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}
         module.exit_json(changed=False, mac={name: answer.result() for name, answer in answers.items()})

@@ -47,7 +47,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory (`/api/ps`). `pinned` is True when it stays until it is told to go."""
+    """A model in memory (`/api/ps`). `pinned` is True when it stays until it is told to go; `expires_at` is the server's word."""
 
     name: str
     digest: str
@@ -55,6 +55,7 @@ class Loaded:
     size_vram: int
     context_length: int
     pinned: bool
+    expires_at: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class Api:
                     size_vram=int(model.get("size_vram", 0)),
                     context_length=int(model.get("context_length", 0)),
                     pinned=is_pinned(model.get("expires_at", ""), now),
+                    expires_at=str(model.get("expires_at", "")),
                 )
                 for model in models
             )

@@ -7,6 +7,8 @@ import re
 import shutil
 import socket
 import stat
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,9 @@ REFUSED = ".ollama-fleet-refused"
 
 UNPROVED = ".ollama-fleet-unproved"
 """A file in a keg that was linked and has not proved itself yet, with the version to go back to."""
+
+PRESSURE_LEVEL = "kern.memorystatus_vm_pressure_level"
+"""Readable by everybody and left out of `sysctl -a` (xnu, bsd/kern/kern_memorystatus_notify.c)."""
 
 SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 
@@ -191,17 +196,33 @@ def read_addresses() -> dict[str, Any]:
 
 
 def read_machine(store: Path) -> dict[str, Any]:
-    """Return macOS version, memory, swap and the free space where models are stored, in bytes."""
+    """Return name, macOS version, memory, its pressure, swap, start, present time, and the disk where models are stored.
+
+    Sizes are bytes, times ISO 8601, the pressure is 1 (normal), 2 (warning) or 4 (critical).
+    """
     while not store.exists() and store != store.parent:
         store = store.parent
-    swap = run(["/usr/sbin/sysctl", "-n", "vm.swapusage"]).out
+    said = run(["/usr/sbin/sysctl", "hw.memsize", "vm.swapusage", PRESSURE_LEVEL, "kern.boottime"]).out
+    values = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
+    swap, pressure, boot = (values.get(name, "nothing") for name in ("vm.swapusage", PRESSURE_LEVEL, "kern.boottime"))
     used = re.search(r"used = ([\d.]+)M", swap)
+    began = re.search(r"sec = (\d+)", boot)
+    disk = shutil.disk_usage(store)
     return {
+        "name": socket.gethostname(),
         "macos_version": run(["/usr/bin/sw_vers", "-productVersion"]).out.strip(),
-        "memory_bytes": int(run(["/usr/sbin/sysctl", "-n", "hw.memsize"]).out.strip() or 0),
-        "swap_used_bytes": round(float(used[1]) * 2**20) if used else {"unknown": f"vm.swapusage says {swap.strip()!r}"},
-        "disk_free_bytes": shutil.disk_usage(store).free,
+        "memory_bytes": int(values.get("hw.memsize", 0)),
+        "swap_used_bytes": round(float(used[1]) * 2**20) if used else {"unknown": f"vm.swapusage says {swap!r}"},
+        "pressure_level": int(pressure) if pressure.isdigit() else {"unknown": f"{PRESSURE_LEVEL} says {pressure!r}"},
+        "booted_at": _iso(int(began[1])) if began else {"unknown": f"kern.boottime says {boot!r}"},
+        "observed_at": _iso(time.time()),
+        "disk_free_bytes": disk.free,
+        "disk_total_bytes": disk.total,
     }
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def read_kinds(paths: Iterable[str]) -> dict[str, str]:

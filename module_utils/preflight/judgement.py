@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fleet.memory_model import budget, forecast_on, mac_from_figures, settings_from_environment
     from fleet.models import Loaded
     from fleet.names import normalise
+    from fleet.shown import as_json
     from fleet.units import bytes_of_gb
     from fleet.vocabulary import Finding, Unknown, plain, unknown_in
     from fleet.whatif import Place, what_if
@@ -22,6 +23,7 @@ else:
     from ansible.module_utils.fleet.memory_model import budget, forecast_on, mac_from_figures, settings_from_environment
     from ansible.module_utils.fleet.models import Loaded
     from ansible.module_utils.fleet.names import normalise
+    from ansible.module_utils.fleet.shown import as_json
     from ansible.module_utils.fleet.units import bytes_of_gb
     from ansible.module_utils.fleet.vocabulary import Finding, Unknown, plain, unknown_in
     from ansible.module_utils.fleet.whatif import Place, what_if
@@ -108,7 +110,7 @@ def file_names(texts: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 def _texts(content: Mapping[str, Any]) -> dict[str, str]:
-    return {"json": report.as_json(content), "table": report.table(content), "html": page.page(content)}
+    return {"json": as_json(content), "table": report.table(content), "html": page.page(content)}
 
 
 def ask_what_if(

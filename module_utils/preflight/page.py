@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from .picture import Lane, Line, Picture, Segment, numbered, picture
-from .report import GB, ROLE_WORDS, SOURCE_WORDS, gb, memory_words, without_controls
+from .report import GB, ROLE_WORDS, SOURCE_WORDS, gb, memory_words
 from .style import DEFINITIONS, STYLE
+
+if TYPE_CHECKING:
+    from fleet.shown import without_controls
+else:
+    from ansible.module_utils.fleet.shown import without_controls
 
 PART_WORDS = {
     "reserve": "macOS and other programs",

@@ -6,10 +6,13 @@ What is unknown is None, in the report too: it is never drawn and never counted 
 
 from __future__ import annotations
 
-import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from fleet.shown import without_controls
+else:
+    from ansible.module_utils.fleet.shown import without_controls
 
 SCHEMA_VERSION = 1
 GB = 10**9
@@ -128,11 +131,6 @@ def host_of_budget(
     }
 
 
-def as_json(report: Mapping[str, Any]) -> str:
-    """Return the file's text: sorted keys, so that two runs differ only where the fleet does."""
-    return json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def _result(findings: Iterable[Mapping[str, Any]]) -> str:
     found = [finding.get("severity") for finding in findings]
     return "errors" if "error" in found else "warnings" if "warning" in found else "ok"
@@ -213,14 +211,6 @@ SOURCE_WORDS = {
 def gb(value: Optional[int]) -> str:
     """Return a figure in GB (10**9 bytes) with one decimal, a question mark for what is unknown."""
     return "?" if value is None else f"{value / GB:.1f}"
-
-
-def without_controls(text: str) -> str:
-    """Return text with everything that could steer a terminal or turn lines around replaced."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
-        for character in text
-    )
 
 
 def memory_words(host: Mapping[str, Any]) -> str:

@@ -374,16 +374,23 @@ def test_the_machine(monkeypatch, tmp_path):
         monkeypatch,
         system,
         {
-            "vm.swapusage": Answer(0, "total = 2048.00M  used = 1130.75M  free = 917.25M  (encrypted)\n", ""),
+            "vm.swapusage": Answer(
+                0,
+                "hw.memsize: 17179869184\nvm.swapusage: total = 2048.00M  used = 1130.75M  free = 917.25M  (encrypted)\n"
+                "kern.memorystatus_vm_pressure_level: 2\n"
+                "kern.boottime: { sec = 1764130000, usec = 0 } Wed Nov 26 04:06:40 2025\n",
+                "",
+            ),
             "sw_vers": Answer(0, "15.6.1\n", ""),
-            "hw.memsize": Answer(0, "17179869184\n", ""),
         },
     )
     machine = system.read_machine(tmp_path)
     assert machine["macos_version"] == "15.6.1"
     assert machine["memory_bytes"] == 17179869184
     assert machine["swap_used_bytes"] == round(1130.75 * 2**20)
-    assert machine["disk_free_bytes"] > 0
+    assert machine["pressure_level"] == 2
+    assert machine["booted_at"] == "2025-11-26T04:06:40Z"
+    assert 0 < machine["disk_free_bytes"] <= machine["disk_total_bytes"]
 
 
 def test_swap_that_cannot_be_read_is_unknown_and_not_none(monkeypatch, tmp_path):
@@ -391,9 +398,10 @@ def test_swap_that_cannot_be_read_is_unknown_and_not_none(monkeypatch, tmp_path)
         monkeypatch,
         system,
         {
-            "vm.swapusage": Answer(1, "", "sysctl: unknown oid"),
+            "vm.swapusage": Answer(1, "hw.memsize: 1\n", "sysctl: unknown oid"),
             "sw_vers": Answer(0, "15\n", ""),
-            "hw.memsize": Answer(0, "1\n", ""),
         },
     )
-    assert set(system.read_machine(tmp_path)["swap_used_bytes"]) == {"unknown"}
+    machine = system.read_machine(tmp_path)
+    assert machine["memory_bytes"] == 1
+    assert all(set(machine[name]) == {"unknown"} for name in ("swap_used_bytes", "pressure_level", "booted_at"))

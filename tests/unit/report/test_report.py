@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 from ansible.module_utils.fleet.architecture import from_catalogue, from_declared
 from ansible.module_utils.fleet.memory_model import Mac, Plan, Settings, budget
+from ansible.module_utils.fleet.shown import as_json
 from ansible.module_utils.fleet.whatif import Place, what_if
 from ansible.module_utils.preflight.page import page
 from ansible.module_utils.preflight.picture import picture, ticks
 from ansible.module_utils.preflight.report import (
     PARTS,
-    as_json,
     host_of_budget,
     preflight_report,
     table,

@@ -1,0 +1,70 @@
+"""Processes as ps lists them, and the few that bear on a server."""
+
+from __future__ import annotations
+
+import os
+
+from ansible.module_utils.fleet.processes import COLUMNS, Process, parse, relevant
+from ansible.module_utils.macos import details
+from ansible.module_utils.macos.commands import run
+
+LISTING = """\
+    1     0   9000 root             Thu Nov 26 04:00:00 2026     /sbin/launchd
+  501     1  12345 felipe           Thu Nov  6 04:05:22 2026     /opt/homebrew/opt/ollama/bin/ollama serve
+  502   501  99999 felipe           Thu Nov 26 04:05:23 2026     /opt/homebrew/bin/llama-server --model x
+  600     1    100 root             Thu Nov 26 04:05:24 2026     /usr/sbin/cron -f
+  601   600    200 _www             Thu Nov 26 04:05:25 2026     python3 -m http.server 11434
+nonsense
+"""
+
+
+def test_a_listing_is_read_with_days_of_one_digit_and_commands_with_spaces():
+    found = {process.pid: process for process in parse(LISTING)}
+    assert found[501] == Process(
+        501, 1, "felipe", 12345 * 1024, "2026-11-06T04:05:22Z", "/opt/homebrew/opt/ollama/bin/ollama serve"
+    )
+    assert set(found) == {1, 501, 502, 600, 601}
+
+
+def test_a_long_command_is_cut_and_control_characters_stay_for_the_report_to_show():
+    line = f"  7 1 1 x Thu Nov 26 04:05:22 2026 \x1b[31mollama{'a' * 10**6}"
+    assert len(parse(line)[0].command) == 300
+
+
+def test_those_that_bear_on_a_server_come_with_whoever_started_them():
+    assert [one.pid for one in relevant(parse(LISTING), [601])] == [1, 501, 600, 601]
+    assert [one.pid for one in relevant(parse(LISTING), [])] == [1, 501]
+    assert [one.pid for one in relevant(parse(LISTING), [4711])] == [1, 501]
+
+
+def test_parents_that_are_each_others_parents_end():
+    ring = (Process(2, 3, "x", 0, "", "ollama"), Process(3, 2, "x", 0, "", "other"))
+    assert [one.pid for one in relevant(ring, [])] == [2, 3]
+
+
+def test_the_ps_of_this_machine_is_read():
+    listed = run(["/bin/ps", "-axo", COLUMNS], environment={"TZ": "UTC"})
+    own = next(one for one in parse(listed.out) if one.pid == os.getpid())
+    assert own.parent == os.getppid()
+    assert own.started.endswith("Z")
+
+
+def test_a_log_is_read_at_its_end_and_bounded_whatever_it_holds(tmp_path):
+    log = tmp_path / "err.log"
+    log.write_bytes(b"first\n" + b"x" * 10**6 + b"\n" + b"bad \xff byte\n" + b"<script>\x1b[31m\n" + b"y" * 1000 + b"\nlast")
+    read = details.read_logs([str(log), str(tmp_path / "absent"), str(tmp_path)])
+    assert read[str(log)]["size_bytes"] == log.stat().st_size
+    assert read[str(log)]["tail"] == ["bad \ufffd byte", "<script>\x1b[31m", "y" * 500, "last"]
+    assert read[str(tmp_path / "absent")] is None
+    assert "directory" in read[str(tmp_path)].reason
+
+
+def test_heartbeats_are_when_each_job_ran_last(tmp_path):
+    folder = tmp_path / "Library/Application Support/ollama-fleet/state"
+    folder.mkdir(parents=True)
+    (folder / "heal.json").write_text('{"at": "2026-11-26T04:00:00Z"}')
+    (folder / "logs.json").write_text("{")
+    read = details.read_heartbeats(str(tmp_path))
+    assert read["heal"] == "2026-11-26T04:00:00Z"
+    assert read["residents"] is None
+    assert "logs.json" in read["logs"].reason
