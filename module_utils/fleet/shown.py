@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,3 +40,16 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
         "  ".join(f"{cell:{'>' if place in right else '<'}{width[place]}}" for place, cell in enumerate(row)).rstrip()
         for row in rows
     ]
+
+
+def clean(value: Any) -> Any:
+    """Return plain data with every text in it harmless, and no figure that JSON cannot hold; unknown becomes None."""
+    if isinstance(value, Mapping):
+        return {harmless(key): clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float)) else harmless(value)

@@ -52,10 +52,17 @@ def models_on_macs(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what each observed Mac says of its models, in the shape that the sources read."""
     said = {}
     for host, variables in hosts.items():
-        seen = (variables.get("fleet_plan_observation") or {}).get("models") or {}
+        seen = _observation(variables).get("models") or {}
         if "installed" in seen:
             said[host] = {"tags": seen["installed"], "show": seen.get("shown") or {}}
     return said
+
+
+def _observation(variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was seen of a Mac, by a run that goes on with it or by a look for a report."""
+    look = variables.get("fleet_plan_look") or {}
+    seen: Mapping[str, Any] = variables.get("fleet_plan_observation") or look.get("observation") or {}
+    return seen
 
 
 def architectures(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Architecture]:

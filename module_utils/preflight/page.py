@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
+from .document import document, text
 from .picture import Lane, Line, Picture, Segment, numbered, picture
 from .report import GB, ROLE_WORDS, SOURCE_WORDS, gb, memory_words
-from .style import DEFINITIONS, STYLE
-
-if TYPE_CHECKING:
-    from fleet.shown import without_controls
-else:
-    from ansible.module_utils.fleet.shown import without_controls
+from .style import STYLE
 
 PART_WORDS = {
     "reserve": "macOS and other programs",
@@ -24,6 +19,7 @@ PART_WORDS = {
     "process": "process",
     "prompt_cache": "prompt cache",
 }
+LOADED_WORDS = {"loaded": "loaded, on the GPU", "spilled": "loaded, not on the GPU"}
 LINE_WORDS = {"budget": "RAM budget", "gpu": "GPU limit"}
 VERDICTS = {"error": "has to change", "warning": "fits with care", "note": "fits", "": "fits"}
 
@@ -35,44 +31,23 @@ _FIGURE, _FIGURE_WIDE = 19.0, 8.2
 def page(report: Mapping[str, Any]) -> str:
     """Return the page of a report (`preflight_report`, `whatif_report`)."""
     hosts = "\n".join(_host(host, report["findings"], index) for index, host in enumerate(report["hosts"]))
-    made = f" Made <time>{_text(report['made_at'])}</time>." if report.get("made_at") else ""
+    made = f" Made <time>{text(report['made_at'])}</time>." if report.get("made_at") else ""
     known = {host["host"] for host in report["hosts"]}
     others = _findings([finding for finding in report["findings"] if finding["host"] not in known])
     rest = f'<section class="card" aria-label="Other findings">{others}</section>' if others else ""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>Memory budgets of the fleet</title>
-<style>{STYLE}</style>
-</head>
-<body>
-{DEFINITIONS}
-<main>
-<header>
+    body = f"""<header>
 <h1>Memory budgets of the fleet</h1>
 <p>What each Mac has to hold when its models are loaded, and what it can give.{made}
 All figures are GB of 10<sup>9</sup> bytes; memory is sold in GiB of 2<sup>30</sup>.</p>
-{_legend()}
+{legend()}
 </header>
 {hosts or '<p class="card">No Mac in this report.</p>'}
-{rest}
-</main>
-</body>
-</html>
-"""
+{rest}"""
+    return document("Memory budgets of the fleet", STYLE, body)
 
 
-def _text(value: object) -> str:
-    """Return text for HTML: nothing in it is markup, nothing turns the line around."""
-    return escape(without_controls(str(value)), quote=True)
-
-
-def _legend() -> str:
+def legend() -> str:
+    """Return what the colours, patterns and lines of the bars mean."""
     parts = "".join(
         f'<li><svg class="swatch" width="22" height="14" aria-hidden="true"><rect class="{part}" width="22" height="14" rx="2"/>'
         f"</svg>{words}</li>"
@@ -99,11 +74,11 @@ def _host(host: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], index:
     severity = next((name for name in ("error", "warning", "note") if any(one["severity"] == name for one in own)), "")
     system = "" if host["macos_major"] is None else f", macOS {host['macos_major']}"
     drawing = picture(host)
-    drawn = _figure(host, drawing, index) if drawing else "<p>The memory of this Mac is unknown, so there is nothing to draw.</p>"
+    drawn = bars(host, drawing, index) if drawing else "<p>The memory of this Mac is unknown, so there is nothing to draw.</p>"
     return f"""<section class="card" aria-labelledby="host-{index}">
-<div class="head"><h2 id="host-{index}">{_text(host["host"])}</h2>
+<div class="head"><h2 id="host-{index}">{text(host["host"])}</h2>
 <span class="verdict {severity or "note"}">{VERDICTS[severity]}</span>
-<p>{_text(memory_words(host))}{system}</p></div>
+<p>{text(memory_words(host))}{system}</p></div>
 {_statistics(host)}
 {drawn}
 {_table(host)}
@@ -125,7 +100,8 @@ def _statistics(host: Mapping[str, Any]) -> str:
     return f'<dl class="figures">{items}</dl>'
 
 
-def _figure(host: Mapping[str, Any], drawing: Picture, index: int) -> str:
+def bars(host: Mapping[str, Any], drawing: Picture, index: int) -> str:
+    """Return the bars of a Mac, one below the other on one scale; `index` tells its names from those of other Macs."""
     models = dict(numbered(host))
     lanes = "\n".join(_lane(host, lane, drawing, models, index) for lane in drawing.lanes)
     axis = "".join(
@@ -158,12 +134,12 @@ def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping
         )
     # Last, so that no line runs through a number.
     parts += [_label(one, top + height // 2, lane.lines) for one in lane.segments if one.first and one.number]
-    title = {"memory": "Memory", "gpu": "GPU"}[lane.kind]
+    title = {"memory": "Memory", "gpu": "GPU", "loaded": "Loaded now"}[lane.kind]
     sentence, excess = _lane_sentence(host, lane)
     loud = f' <strong class="excess">{excess}</strong>' if excess else ""
     return f"""<p class="lane"><b>{title}</b> {sentence}{loud}</p>
 <svg class="bar" width="100%" height="{top + height + 10}" role="img" aria-labelledby="{name}-title {name}-desc">
-<title id="{name}-title">{title} of {_text(host["host"])}</title>
+<title id="{name}-title">{title} of {text(host["host"])}</title>
 <desc id="{name}-desc">{sentence} {excess} {_described(lane, models)}</desc>
 {"".join(parts)}
 </svg>"""
@@ -175,14 +151,16 @@ def _limit(host: Mapping[str, Any], kind: str) -> Optional[int]:
 
 
 def _segment(segment: Segment, models: Mapping[int, Mapping[str, Any]], top: int, height: int) -> str:
-    words = PART_WORDS[segment.part]
-    if segment.number:
+    words = LOADED_WORDS.get(segment.part) or PART_WORDS[segment.part]
+    if segment.name:
+        words = f"{segment.name}: {words}"
+    elif segment.number:
         words = f"{segment.number}. {models[segment.number]['name']}: {words}{', on demand' if segment.on_demand else ''}"
     place = f'x="{segment.x:.4f}%" y="{top}" width="{segment.width:.4f}%" height="{height}"'
     shapes = f'<rect class="{segment.part}" {place}/>'
     if segment.on_demand:
         shapes += f'<rect class="hatch" {place}/>'
-    return f"<g><title>{_text(words)}, {_exact(segment.bytes)} GB</title>{shapes}</g>"
+    return f"<g><title>{text(words)}, {_exact(segment.bytes)} GB</title>{shapes}</g>"
 
 
 def _label(segment: Segment, middle: int, lines: Sequence[Line]) -> str:
@@ -207,6 +185,11 @@ def _exact(size: int) -> str:
 
 def _lane_sentence(host: Mapping[str, Any], lane: Lane) -> tuple[str, str]:
     """Say in words what the bar shows, and by how much it is too long."""
+    if lane.kind == "loaded":
+        spilled = sum(segment.bytes for segment in lane.segments if segment.part == "spilled")
+        total = sum(segment.bytes for segment in lane.segments)
+        where = f", {gb(spilled)} of it not on the GPU" if spilled else ""
+        return f"{gb(total)}{where} of {gb(host['memory_bytes'])} GB of memory.", ""
     resident = sum(segment.bytes for segment in lane.segments if segment.number and not segment.on_demand)
     on_demand = sum(segment.bytes for segment in lane.segments if segment.on_demand)
     terms = [f"{gb(host['reserve_bytes'])} for macOS"] if lane.kind == "memory" else []
@@ -225,8 +208,9 @@ def _described(lane: Lane, models: Mapping[int, Mapping[str, Any]]) -> str:
     """Return the bar for whoever hears it: each segment in its order."""
     said = []
     for segment in lane.segments:
-        words = PART_WORDS[segment.part]
-        owner = f"{_text(models[segment.number]['name'])} " if segment.number else ""
+        words = LOADED_WORDS.get(segment.part) or PART_WORDS[segment.part]
+        name = segment.name or (models[segment.number]["name"] if segment.number else "")
+        owner = f"{text(name)} " if name else ""
         said.append(f"{owner}{words} {_exact(segment.bytes)} GB")
     return f"From the left: {'; '.join(said)}." if said else "The bar is empty."
 
@@ -250,24 +234,24 @@ def _table(host: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col" role="columnheader">{words}</th>' for words in titles)
     rows = "".join(_row(number, model) for number, model in numbered(host))
     return (
-        f'<table role="table"><caption>Models of {_text(host["host"])}, GB</caption>'
+        f'<table role="table"><caption>Models of {text(host["host"])}, GB</caption>'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>'
     )
 
 
 def _row(number: int, model: Mapping[str, Any]) -> str:
     context = "?" if model["context"] is None else f"{model['context']:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    cells = [("context", f"{context}<small> {_text(model['kv_type'] or '?')}</small>")]
+    cells = [("context", f"{context}<small> {text(model['kv_type'] or '?')}</small>")]
     cells += [
         (words, f"<b>{gb(model[name])}</b>" if name == "budget_bytes" else (_exact_or_unknown(model[name])))
         for name, words in _FIGURES
     ]
     cells.append(("source", f"<small>{SOURCE_WORDS[model['source']]}</small>"))
     data = "".join(f'<td role="cell" data-label="{words}">{shown}</td>' for words, shown in cells)
-    notes = "".join(f"<br><small>{_text(note)}</small>" for note in model["notes"])
+    notes = "".join(f"<br><small>{text(note)}</small>" for note in model["notes"])
     return (
         f'<tr role="row" class="{model["role"]}"><th scope="row" role="rowheader"><div><span class="badge">{number}</span>'
-        f"<span>{_text(model['name'])}<br><small>{ROLE_WORDS[model['role']]}</small>{notes}</span></div></th>{data}</tr>"
+        f"<span>{text(model['name'])}<br><small>{ROLE_WORDS[model['role']]}</small>{notes}</span></div></th>{data}</tr>"
     )
 
 
@@ -279,10 +263,10 @@ def _answers(host: Mapping[str, Any]) -> str:
     shown = []
     for answer in host.get("answers") or ():
         verdict = {True: "fits", False: "does not fit"}.get(answer["fits"], "cannot be judged")
-        ways = "".join(f"<br><small>{_text(way['sentence'])}</small>" for way in answer["would_fit"])
-        why = f": {_text(answer['why'])}" if answer["why"] else ""
+        ways = "".join(f"<br><small>{text(way['sentence'])}</small>" for way in answer["would_fit"])
+        why = f": {text(answer['why'])}" if answer["why"] else ""
         kind = {True: "note", False: "error"}.get(answer["fits"], "warning")
-        name = _text(answer["model"]["name"])
+        name = text(answer["model"]["name"])
         shown.append(f'<li><span class="verdict {kind}">{verdict}</span> <span><b>{name}</b>{why}{ways}</span></li>')
     return f'<ul class="findings" aria-label="Answers">{"".join(shown)}</ul>' if shown else ""
 
@@ -290,9 +274,9 @@ def _answers(host: Mapping[str, Any]) -> str:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     shown = []
     for finding in findings:
-        remedy = f"<br><small>{_text(finding['remedy'])}</small>" if finding["remedy"] else ""
+        remedy = f"<br><small>{text(finding['remedy'])}</small>" if finding["remedy"] else ""
         shown.append(
             f'<li><span class="verdict {finding["severity"]}">{finding["severity"]}</span>'
-            f" <span><b>{_text(finding['item'])}</b>: {_text(finding['why'])}{remedy}</span></li>"
+            f" <span><b>{text(finding['item'])}</b>: {text(finding['why'])}{remedy}</span></li>"
         )
     return f'<ul class="findings" aria-label="Findings">{"".join(shown)}</ul>' if shown else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -16,7 +16,10 @@ _ROOM = 1.02
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a bar. `number` is the model's row in the table, 0 for the reserve; `first` begins a model."""
+    """A piece of a bar. `number` is the model's row in the table, 0 for what is in none; `first` begins a model.
+
+    `name` is given where the number may not lead to it, as for a model that is loaded and in no plan.
+    """
 
     part: str
     number: int
@@ -25,6 +28,7 @@ class Segment:
     width: float
     on_demand: bool = False
     first: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,21 @@ class Line:
 
 
 @dataclass(frozen=True)
+class InMemory:
+    """A model that a Mac holds now: what of it is on the GPU, what is not. `number` is 0 for one that is in no plan."""
+
+    name: str
+    number: int
+    on_gpu: int
+    elsewhere: int
+
+
+@dataclass(frozen=True)
 class Lane:
-    """One bar: `memory` holds all that a model takes, `gpu` what of it is on the GPU. Percent from the left."""
+    """One bar: `memory` holds all that a model takes, `gpu` what of it is on the GPU, `loaded` what is there now.
+
+    Percent from the left.
+    """
 
     kind: str
     segments: tuple[Segment, ...]
@@ -52,7 +69,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Picture:
-    """Both bars of a Mac on one scale. `memory_x` is where its memory ends."""
+    """All bars of a Mac on one scale. `memory_x` is where its memory ends."""
 
     lanes: tuple[Lane, ...]
     ticks: tuple[tuple[int, float], ...]
@@ -67,8 +84,8 @@ def numbered(host: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
     return list(enumerate(models, 1))
 
 
-def picture(host: Mapping[str, Any]) -> Optional[Picture]:
-    """Return the picture of a Mac, None when its memory is unknown."""
+def picture(host: Mapping[str, Any], loaded: Optional[Sequence[InMemory]] = None) -> Optional[Picture]:
+    """Return the picture of a Mac, None when its memory is unknown. With `loaded` it has a bar of what is in memory now."""
     memory, reserve = host["memory_bytes"], host["reserve_bytes"] or 0
     if not memory:
         return None
@@ -78,22 +95,30 @@ def picture(host: Mapping[str, Any]) -> Optional[Picture]:
         "memory": [("reserve", 0, reserve, False), *(piece for number, model in drawn for piece in _memory(number, model))],
         "gpu": [piece for number, model in drawn for piece in _gpu(number, model)],
     }
-    limits = {
+    if loaded is not None:
+        pieces["loaded"] = [
+            piece
+            for model in loaded
+            for piece in (("loaded", model.number, model.on_gpu, False), ("spilled", model.number, model.elsewhere, False))
+        ]
+    names = {"loaded": [model.name for model in loaded or () for _ in range(2)]}
+    limits: dict[str, list[tuple[str, Optional[int]]]] = {
         "memory": [("budget", None if host["ram_budget_bytes"] is None else reserve + host["ram_budget_bytes"])],
         "gpu": [("gpu", host["gpu_budget_bytes"])],
+        "loaded": [],
     }
     ends = [memory, *(sum(piece[2] for piece in lane) for lane in pieces.values())]
     ends += [size for lane in limits.values() for _, size in lane if size is not None]
     scale = max(ends) * _ROOM
     lanes = []
     for kind, lane in pieces.items():
-        at, before, segments = 0, -1, []
-        for part, number, size, on_demand in lane:
+        at, before, segments = 0, (-1, ""), []
+        for place, (part, number, size, on_demand) in enumerate(lane):
             if size:
-                segments.append(
-                    Segment(part, number, size, 100 * at / scale, 100 * size / scale, on_demand, first=number != before)
-                )
-                before = number
+                name = names[kind][place] if kind in names else ""
+                first = (number, name) != before
+                segments.append(Segment(part, number, size, 100 * at / scale, 100 * size / scale, on_demand, first, name))
+                before = (number, name)
                 at += size
         lines = tuple(Line(name, size, 100 * size / scale) for name, size in limits[kind] if size is not None)
         lanes.append(Lane(kind, tuple(segments), lines))
