@@ -22,7 +22,8 @@ def without_controls(text: str) -> str:
 
 def harmless(value: object, longest: int = LONGEST) -> str:
     """Return what a Mac said as one line of bounded length for a terminal or a page."""
-    text = without_controls(str(value))
+    # Cut before it is looked through: one character gives one character.
+    text = without_controls(str(value)[: longest + 1])
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

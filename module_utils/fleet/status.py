@@ -27,6 +27,8 @@ WORDS = {OK: "ok", ATTENTION: "attention", DOWN: "down", AWAY: "away", NOT_ASKED
 LOW_DISK_BYTES = 10 * GB
 """Less than this free is told: swap files are made on the same disk, up to 1 GiB each (macOS 14 to 26)."""
 
+LARGEST = 10**18
+
 PRESSURE = {1: "normal", 2: "warning", 4: "critical"}
 """kern.memorystatus_vm_pressure_level (xnu, bsd/kern/kern_memorystatus_notify.c)."""
 
@@ -169,7 +171,7 @@ def _models(look: Look) -> Row:
             {
                 "name": model["name"],
                 "digest": model["digest"][:12],
-                "size_bytes": model["size"],
+                "size_bytes": _size(model["size"]),
                 "listed": model["name"].lower() in wanted,
             }
             for model in sorted(installed, key=lambda model: str(model["name"]))
@@ -184,20 +186,28 @@ def _loaded(look: Look) -> Optional[list[Row]]:
     if loaded is None:
         return None
     residents = {normalise(name).lower() for name in _residents(look)}
-    return [
-        {
-            "name": model["name"],
-            "digest": model["digest"][:12],
-            "size_bytes": model["size"],
-            "vram_bytes": model["size_vram"],
-            "vram_percent": 100 * min(model["size_vram"], model["size"]) // model["size"] if model["size"] else None,
-            "context": model["context_length"] or None,
-            "stays": bool(model["pinned"]),
-            "resident": model["name"].lower() in residents,
-            "expires_at": None if model["pinned"] else model.get("expires_at") or None,
-        }
-        for model in sorted(loaded, key=lambda model: (-model["size"], str(model["name"])))
-    ]
+    made = [_in_memory(model, residents) for model in loaded]
+    return sorted(made, key=lambda model: (-model["size_bytes"], model["name"]))
+
+
+def _in_memory(model: Mapping[str, Any], residents: Iterable[str]) -> Row:
+    size, vram = _size(model["size"]), _size(model["size_vram"])
+    return {
+        "name": model["name"],
+        "digest": model["digest"][:12],
+        "size_bytes": size,
+        "vram_bytes": vram,
+        "vram_percent": 100 * min(vram, size) // size if size else None,
+        "context": _size(model["context_length"]) or None,
+        "stays": bool(model["pinned"]),
+        "resident": model["name"].lower() in residents,
+        "expires_at": None if model["pinned"] else model.get("expires_at") or None,
+    }
+
+
+def _size(value: int) -> int:
+    """Return a size as one that can be drawn: what answers on the port may say anything."""
+    return max(0, min(value, LARGEST))
 
 
 def _residents(look: Look) -> list[str]:
@@ -421,7 +431,7 @@ def _silent(seen: Seen) -> Iterable[str]:
         yield f"nobody answers on its port; {_job_words(seen.look)}"
     elif seen.row["ollama"]["answers"] is None:
         reason = unknown_in(seen.look.observation.get("server"))
-        yield f"Ollama could not be asked: {reason.reason if reason else 'not observed'}; {_job_words(seen.look)}"
+        yield f"Ollama could not be asked: {'not observed' if reason is None else reason.reason}; {_job_words(seen.look)}"
 
 
 def _job_words(look: Look) -> str:

@@ -119,7 +119,8 @@ def bars(host: Mapping[str, Any], drawing: Picture, index: int) -> str:
 def _lane(host: Mapping[str, Any], lane: Lane, drawing: Picture, models: Mapping[int, Mapping[str, Any]], index: int) -> str:
     """Draw a bar. Places are percents and heights are pixels, so that texts keep their size on every width."""
     name = f"{lane.kind}-{index}"
-    top, height = 20, 42 if lane.kind == "memory" else 30
+    # Above the bar of what is loaded there is no limit to name.
+    top, height = 4 if lane.kind == "loaded" else 20, 42 if lane.kind == "memory" else 30
     end = lane.lines[0].x if lane.kind == "gpu" and lane.lines else drawing.memory_x
     parts = [f'<rect class="track" x="0" y="{top}" width="{end:.4f}%" height="{height}" rx="3"/>']
     if lane.end > end:
@@ -188,8 +189,8 @@ def _lane_sentence(host: Mapping[str, Any], lane: Lane) -> tuple[str, str]:
     if lane.kind == "loaded":
         spilled = sum(segment.bytes for segment in lane.segments if segment.part == "spilled")
         total = sum(segment.bytes for segment in lane.segments)
-        where = f", {gb(spilled)} of it not on the GPU" if spilled else ""
-        return f"{gb(total)}{where} of {gb(host['memory_bytes'])} GB of memory.", ""
+        where = f"; {gb(spilled)} not on the GPU" if spilled else ""
+        return f"{gb(total)} of {gb(host['memory_bytes'])} GB of memory{where}.", ""
     resident = sum(segment.bytes for segment in lane.segments if segment.number and not segment.on_demand)
     on_demand = sum(segment.bytes for segment in lane.segments if segment.on_demand)
     terms = [f"{gb(host['reserve_bytes'])} for macOS"] if lane.kind == "memory" else []

@@ -44,7 +44,7 @@ def page(report: Mapping[str, Any], budgets: Mapping[str, Mapping[str, Any]]) ->
     status = report["status"]
     state = WORDS.get(status, "no Mac")
     body = f"""<header>
-<h1>Status of the fleet <span class="verdict state {KINDS[status]}">{state}</span></h1>
+<h1 class="titled">Status of the fleet <span class="verdict state {KINDS[status]}">{state}</span></h1>
 <p>How each Mac was when it was asked, {_moment(report["made_at"])}. This page does not follow what happens later.
 GB are 10<sup>9</sup> bytes.</p>
 <p>{_totals(report)}</p>
@@ -88,7 +88,9 @@ def _totals(report: Mapping[str, Any]) -> str:
 
 # At a glance. -----------------------------------------------------------------------------------------------------------
 
-_COLUMNS = ("Mac", "health", "Ollama", "loaded", "loaded of budget, GB", "swap, GB", "pressure", "disk free, GB", "jobs", "drift")
+_COLUMNS = ("Mac", "health", "Ollama", "loaded", "memory, GB", "swap, GB", "pressure", "disk free, GB", "jobs", "drift, steps")
+
+_NOTHING = ' class="nothing"'
 
 
 def _glance(hosts: Sequence[Mapping[str, Any]]) -> str:
@@ -96,7 +98,7 @@ def _glance(hosts: Sequence[Mapping[str, Any]]) -> str:
     rows = "".join(_line(host, index) for index, host in enumerate(hosts))
     return f"""<section class="card" aria-labelledby="glance">
 <h2 id="glance">At a glance</h2>
-<table class="glance" role="table"><caption>One line for each Mac, by name</caption>
+<table class="glance" role="table"><caption>One line for each Mac; memory is what is loaded, of the RAM budget</caption>
 <thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>
 </section>"""
 
@@ -109,20 +111,28 @@ def _line(host: Mapping[str, Any], index: int) -> str:
     else:
         ollama, memory = host["ollama"], host["memory"]
         loaded = host["models"]["loaded"]
-        names = UNKNOWN if loaded is None else ", ".join(text(model["name"]) for model in loaded) or "nothing"
+        names = UNKNOWN if loaded is None else ", ".join(_short(model["name"]) for model in loaded) or "nothing"
         late = [beat["job"] for beat in host["heartbeats"] if beat["state"] in ("late", "never", "unknown")]
         cells += [
-            f"{text(ollama['running_version'] or 'silent')}{' (stale)' if ollama['stale'] else ''}",
+            f"{_short(ollama['running_version'] or 'silent', 12)}{' (stale)' if ollama['stale'] else ''}",
             names,
             f"{_figure(memory['loaded_bytes'])} of {_figure(memory['ram_budget_bytes'])}",
             _figure(memory["swap_used_bytes"]),
             _known(memory["pressure"]),
             _figure(host["disk"]["free_bytes"]),
             f"{', '.join(late)} late" if late else "on time",
-            count(host["drift"]["steps"], "step"),
+            str(host["drift"]["steps"]),
         ]
-    data = "".join(f'<td role="cell" data-label="{words}"><span>{cell}</span></td>' for words, cell in zip(_COLUMNS[1:], cells))
+    data = "".join(
+        f'<td role="cell" data-label="{words}"{_NOTHING if cell == "-" else ""}><span>{cell}</span></td>'
+        for words, cell in zip(_COLUMNS[1:], cells)
+    )
     return f'<tr role="row">{head}{data}</tr>'
+
+
+def _short(name: str, longest: int = 40) -> str:
+    """Return a name for a cell; the card of the Mac has it whole."""
+    return text(name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}")
 
 
 # A Mac. -----------------------------------------------------------------------------------------------------------------
@@ -158,7 +168,9 @@ def _seen(host: Mapping[str, Any]) -> str:
 
 
 def _reasons(host: Mapping[str, Any]) -> str:
-    lines = [(WORDS[one["health"]], KINDS[one["health"]], one["sentence"]) for one in host["reasons"]]
+    lines = [
+        (one["rule"].replace("-", " ").replace("gpu", "GPU"), KINDS[one["health"]], one["sentence"]) for one in host["reasons"]
+    ]
     lines += [("note", "quiet", sentence) for sentence in host["notes"]]
     if not lines:
         return '<p class="calm">Nothing to look at.</p>'
@@ -219,6 +231,7 @@ def _models(host: Mapping[str, Any], numbers: Mapping[str, int]) -> str:
     inside = {model["name"].lower(): model for model in loaded or ()}
     # A model that was deleted while it was loaded is in memory and not on the disk.
     entries = [*installed, *(model for model in loaded or () if model["name"] not in {one["name"] for one in installed})]
+    entries.sort(key=lambda model: (numbers.get(model["name"].lower(), len(numbers) + 1), model["name"]))
     if not entries:
         return "<p>There is no model on its disk.</p>"
     titles = ("model", "on disk, GB", "in memory, GB", "on the GPU", "context", "stays", "digest")

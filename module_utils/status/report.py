@@ -156,7 +156,9 @@ def table(report: Mapping[str, Any]) -> list[str]:
     lines = columns([TITLES, *(_cells(host) for host in hosts)], FIGURES)
     lines += ["", totals(report)]
     for host in hosts:
-        lines += ["", *_wrapped(f"{host['host']}: {WORDS[host['health']]}{_since(host)}", "")]
+        # Macs of which there is nothing more to say stand close.
+        close = host is not hosts[0] and not host["reasons"] and not host["notes"]
+        lines += [*([] if close else [""]), *_wrapped(f"{host['host']}: {WORDS[host['health']]}{_since(host)}", "")]
         lines += [line for reason in host["reasons"] for line in _wrapped(reason["sentence"], "- ")]
         lines += [line for note in host["notes"] for line in _wrapped(note, "note: ")]
     return [without_controls(line) for line in lines]
