@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import subprocess
-import threading
-from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible.module_utils.preflight.page import page
 from ansible.module_utils.preflight.report import preflight_report
 
+from tests.page.browser import DARK, MISSING, Browse, Site, browsing, console, measured, served
 from tests.unit.report.samples import FINDINGS, GB, GIB, macbook, mini, model, unknown
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr", "--virtual-time-budget=8000",
-)  # fmt: skip
-DARK = "--blink-settings=preferredColorScheme=0"
-
-if CHROMIUM is None and not os.environ.get("CI"):
+if MISSING:
     pytest.skip("no Chromium on this machine; CI has one", allow_module_level=True)
 
 # Measures the page in a frame of the width that the address asks for, and leaves the result as the text of its own body.
@@ -92,86 +78,34 @@ def fleet() -> str:
     return page(made)
 
 
-class Site(ThreadingHTTPServer):
-    """Serves the page, the frame that measures it, and a page with faults; notes what is asked for."""
-
-    daemon_threads = True
-
-    def __init__(self, pages: dict[str, str]) -> None:
-        self.asked: list[str] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002  the base class names it
-                return
-
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                site.asked.append(path)
-                body = pages.get(path, "").encode()
-                self.send_response(200 if body else 404)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
+    """Serve the page, the frame that measures it, and a page with faults."""
     faulty = "<!DOCTYPE html><title>x</title><script>console.error('seen')</script><img src=missing.png>"
-    made = Site({"/budget.html": fleet(), "/frame.html": FRAME, "/faulty.html": faulty})
-    threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with served({"/budget.html": fleet(), "/frame.html": FRAME, "/faulty.html": faulty}) as made:
+        yield made
 
 
 @pytest.fixture
-def browse(site: Site, tmp_path: Path) -> Any:
-    """Return a function that opens an address of the site and gives the process and what was asked for."""
-
-    def opened(address: str, *flags: str) -> tuple[subprocess.CompletedProcess[str], Sequence[str]]:
-        assert CHROMIUM, "Chromium is not installed, and this is CI"
-        site.asked.clear()
-        profile = tmp_path / f"profile-{len(list(tmp_path.iterdir()))}"
-        url = f"http://127.0.0.1:{site.server_address[1]}/{address}"
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-        assert done.returncode == 0, done.stderr
-        return done, list(site.asked)
-
-    return opened
+def browse(site: Site, tmp_path: Path) -> Browse:
+    return browsing(site, tmp_path)
 
 
-def measured(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    found = re.search(r"MEASURED(.*)END", done.stdout, re.DOTALL)
-    assert found, done.stdout[:500] + done.stderr[-2000:]
-    text = found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    content: dict[str, Any] = json.loads(text)
-    return content
-
-
-def console(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-
-
-def test_the_page_says_nothing_on_the_console_and_asks_for_nothing(browse: Any) -> None:
+def test_the_page_says_nothing_on_the_console_and_asks_for_nothing(browse: Browse) -> None:
     done, asked = browse("budget.html", "--dump-dom")
     assert "Memory budgets of the fleet" in done.stdout
     assert console(done) == []
     assert asked == ["/budget.html"]
 
 
-def test_a_page_with_faults_would_be_noticed(browse: Any) -> None:
+def test_a_page_with_faults_would_be_noticed(browse: Browse) -> None:
     done, asked = browse("faulty.html", "--dump-dom")
     assert any("seen" in line for line in console(done))
     assert "/missing.png" in asked
 
 
 @pytest.mark.parametrize("width", [320, 360, 412, 759, 760, 1024, 1400])
-def test_no_text_is_cut_off_or_written_over_another(browse: Any, width: int) -> None:
+def test_no_text_is_cut_off_or_written_over_another(browse: Browse, width: int) -> None:
     done, asked = browse(f"frame.html?{width}", "--dump-dom", "--window-size=1500,1000")
     found = measured(done)
     assert found["texts"] > 250
@@ -184,14 +118,14 @@ def test_no_text_is_cut_off_or_written_over_another(browse: Any, width: int) -> 
     assert found["badges"] >= 4
 
 
-def test_light_and_dark_differ(browse: Any) -> None:
+def test_light_and_dark_differ(browse: Browse) -> None:
     light, dark = (measured(browse("frame.html?1024", "--dump-dom", *flags)[0]) for flags in ((), (DARK,)))
     assert light["ground"] == "rgb(244, 245, 247)"
     for part in ("ground", "ink", "fills"):
         assert light[part] != dark[part]
 
 
-def test_it_is_painted(browse: Any, tmp_path: Path) -> None:
+def test_it_is_painted(browse: Browse, tmp_path: Path) -> None:
     sizes = []
     for number, flags in enumerate(((), (DARK,))):
         file = tmp_path / f"{number}.png"
