@@ -14,6 +14,8 @@ LONGEST = 400
 
 def without_controls(text: str) -> str:
     """Return text with everything that could steer a terminal or turn lines around replaced."""
+    if text.isprintable():
+        return text
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
         for character in text

@@ -54,12 +54,11 @@ def status_report(
         "schema_version": SCHEMA_VERSION,
         "made_at": made_at,
         "status": fleet_status(rows),
-        "last_drift": None if drift is None else {name: _text(drift.get(name)) for name in ("made_at", "status")},
+        "last_drift": None if drift is None else clean({name: _text(drift.get(name)) for name in ("made_at", "status")}),
         "hosts": rows,
-        "not_looked_at": [{"host": host, "seen_at": seen.get(host)} for host in sorted(set(servers) - set(asked))],
+        "not_looked_at": clean([{"host": host, "seen_at": seen.get(host)} for host in sorted(set(servers) - set(asked))]),
         "findings": clean([finding for look in looks for finding in look.judgement.get("findings") or ()]),
     }
-    content = clean(content)
     return {
         "json": as_json(content),
         "html": page.page(content, budgets),
@@ -219,6 +218,5 @@ def _since(host: Mapping[str, Any]) -> str:
 
 
 def _wrapped(text: str, mark: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"  {mark}" if mark else "", subsequent_indent=" " * (2 + len(mark)) if mark else "  "
-    )
+    first, later = (f"  {mark}", " " * (2 + len(mark))) if mark else ("", "  ")
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)

@@ -84,6 +84,7 @@ LONG = {
         "test_the_alias_of_a_userspace_tailscale_works",
         "test_a_client_that_is_no_mac_can_have_it_too",
     ],
+    "test_status": ["test_twenty_macs_are_looked_at_at_once"],
     "test_teardown": [
         "test_models_need_a_server_and_that_is_said_before_anything_goes",
         "test_a_mac_that_is_away_is_a_line",
