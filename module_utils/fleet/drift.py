@@ -216,10 +216,10 @@ def status_of(hosts: Sequence[Host]) -> str:
 
 
 def content(hosts: Sequence[Host], ended: Sequence[Mapping[str, str]], notes: Sequence[str], made_at: str) -> dict[str, Any]:
-    """Return the report as it is written to drift.json; described in docs/reports.md. Empty texts become null."""
+    """Return the report as it is written to drift.json; described in docs/reports.md. Where nothing is to be said it has null."""
 
     def row(value: Any) -> dict[str, Any]:
-        return {key: None if one == "" else one for key, one in plain(value).items()}
+        return {key: None if one == "" and key not in ("found", "wanted") else one for key, one in plain(value).items()}
 
     return {
         "schema": SCHEMA,
