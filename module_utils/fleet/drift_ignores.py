@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,19 @@ class Ignore:
 
 
 def ignores_from_inventory(entries: Any, concerns: Collection[str]) -> tuple[Ignore, ...]:
-    """Read `drift_ignore`; ValueError with one sentence that names the entry, what was found and what is allowed."""
+    """Read `drift_ignore`; ValueError with one sentence that names the entry, what was found and what is allowed.
+
+    `-e drift_ignore=[...]` makes a text of it, which is read as JSON, and which Ansible cuts at the first space.
+    """
+    if isinstance(entries, str):
+        try:
+            entries = json.loads(entries)
+        except (ValueError, RecursionError):
+            message = (
+                f"drift_ignore: found {entries[:80]!r}, which is no JSON."
+                """ On the command line write -e '{"drift_ignore": [{"concern": "firewall", "reason": "WHY"}]}'."""
+            )
+            raise ValueError(message) from None
     if not isinstance(entries, (list, tuple)):
         message = f"drift_ignore: found {entries!r}, allowed is a list of mappings such as {{concern: firewall, reason: WHY}}."
         raise ValueError(message)

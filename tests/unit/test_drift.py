@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import plistlib
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 from ansible.module_utils.fleet import drift, drift_history, drift_ignores, drift_run, drift_shown
 from ansible.module_utils.fleet.drift_history import History, Key
 from ansible.module_utils.fleet.drift_ignores import Ignore, ignores_from_inventory
@@ -210,7 +213,10 @@ def test_an_entry_that_matches_nothing_is_told_of_a_whole_fleet(whole, told):
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ("firewall", "allowed is a list"),
+        ({"concern": "firewall"}, "allowed is a list"),
+        ("firewall", "which is no JSON. On the command line write -e"),
+        ('[{"concern":', "which is no JSON. On the command line write -e"),
+        ('[{"concern":"firewall"}]', "it has no reason"),
         (["firewall"], "entry 1: found 'firewall', allowed is a mapping"),
         ([{"concern": "firewall"}], "it has no reason"),
         ([{"concern": "firewall", "reason": "  "}], "it has no reason"),
@@ -369,3 +375,13 @@ def test_an_ignore_says_what_it_is_about():
         "concern firewall (being rebuilt, until 2026-12-31)"
     )
     assert drift_ignores.over(Ignore("x", until=""), "2026-11-23") is False
+
+
+def test_the_examples_start_what_is_there():
+    examples = Path(__file__).resolve().parents[2] / "docs" / "examples"
+    (program,) = plistlib.loads((examples / "com.example.ollama-fleet.drift.plist").read_bytes())["ProgramArguments"]
+    script = examples / program.rpartition("/docs/examples/")[2]
+    assert os.access(script, os.X_OK)
+    workflow = yaml.safe_load((examples / "github-drift.yml").read_text())
+    for text in (script.read_text(), json.dumps(workflow)):
+        assert "playbooks/drift.yml -e drift_accept_away=true" in text
