@@ -49,7 +49,9 @@ def _verdict(host: Host) -> str:
     found = [concern.status for concern in host.concerns]
     asked = sum(status in ("in_sync", "drift", "ignored") for status in found)
     parts = [
-        f"{found.count('drift')} of {asked} concerns" if host.status == "drift" else f"{found.count('in_sync')} concerns equal"
+        f"{found.count('drift')} of {asked} concerns"
+        if host.status == "drift"
+        else f"{found.count('in_sync')} of {asked} concerns equal"
     ]
     parts += [
         f"{number} {words}"
@@ -113,7 +115,7 @@ def _total(hosts: Sequence[Host]) -> str:
     told = [f"{figures[name]} {words}" for name, words in WORDS.items() if figures[name]]
     drifts = f"; {figures['drifts']} to mend" if figures["drifts"] else ""
     left = f"; {figures['ignored']} ignored" if figures["ignored"] else ""
-    return f"{figures['hosts']} hosts: {', '.join(told)}{drifts}{left}"
+    return f"{figures['hosts']} host{'s' if len(hosts) > 1 else ''}: {', '.join(told)}{drifts}{left}"
 
 
 def sentence(host: Host) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
+import ansible
 import jsonschema
 
 from tests.scenarios.conftest import Story
@@ -97,3 +100,64 @@ def test_the_scheduler_of_the_documentation_knows_them_apart(fleet: Story) -> No
     finally:
         mini.run("/bin/launchctl", "enable", mini.target)
     assert "error (exit code" in check("-i", "no-such-inventory", "-e", "@no-such-file").stdout
+
+
+ON_THE_MAC = (
+    "ansible",
+    "jinja2",
+    "markupsafe",
+    "yaml",
+    "_yaml",
+    "packaging",
+    "resolvelib",
+    "cryptography",
+    "cffi",
+    "pycparser",
+    "json5",
+)
+PULL = """\
+#!/opt/virtual-mac/python
+import sys
+sys.path.insert(0, "/Users/felipe/venv/site")
+from ansible.cli.{module} import main
+sys.exit(main())
+"""
+
+
+def test_a_mac_that_checks_itself_needs_no_controller(fleet: Story, tmp_path: Path) -> None:
+    """What `make setup` brings is copied in the place of a download; the fleet's repository is one on the Mac's own disk."""
+    site = Path(ansible.__file__).parents[1]
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(tmp_path / "fleet.git")], check=True)  # noqa: S607
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        archive.add(tmp_path / "fleet.git", "fleet.git")
+        for name in (
+            *ON_THE_MAC,
+            *(path.name for path in site.glob("_cffi_backend*")),
+            *(path.name for path in site.glob("ansible_core-*")),
+        ):
+            archive.add(site / name, f"venv/site/{name}")
+        archive.add(site / "ansible_collections/ansible/posix", "venv/site/ansible_collections/ansible/posix")
+        for name, module in (("ansible", "adhoc"), ("ansible-playbook", "playbook"), ("ansible-pull", "pull")):
+            entry = tarfile.TarInfo(f"venv/bin/{name}")
+            text = PULL.format(module=module).encode()
+            entry.size, entry.mode = len(text), 0o755
+            archive.addfile(entry, io.BytesIO(text))
+    with (tmp_path / "all.tar").open("rb") as archive:
+        words = fleet.lab_command("exec", "mac-mini", "--user", "felipe", "--", "tar", "-C", "/Users/felipe", "-xf", "-")
+        subprocess.run(words, stdin=archive, env=fleet.environment, check=True)
+
+    mini = fleet.mac("mac-mini")
+
+    def pull() -> str:
+        line = "cd ~ && LC_ALL=C.UTF-8 venv/bin/ansible-pull -U ~/fleet.git -d ~/fleet -i ~/fleet/inventory -l mac-mini"
+        return mini.run("sh", "-c", f"{line} playbooks/drift.yml -e preflight_offline=true > pull.log 2>&1; echo $?").strip()
+
+    assert pull() == "0", mini.run("cat", "/Users/felipe/pull.log")
+    mini.run("/bin/launchctl", "disable", mini.target)
+    try:
+        assert pull() == "2", mini.run("cat", "/Users/felipe/pull.log")
+    finally:
+        mini.run("/bin/launchctl", "enable", mini.target)
+    content = json.loads(mini.run("cat", "/Users/felipe/fleet/reports/drift.json"))
+    assert [(one["action"], one["item"]) for one in content["hosts"][0]["drifts"]] == [("enable", mini.target)]
+    assert content["hosts"][0]["drifts"][0]["in_sync_before"]
