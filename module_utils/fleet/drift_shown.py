@@ -46,13 +46,10 @@ def _name(one: Mapping[str, str]) -> str:
 def _verdict(host: Host) -> str:
     if host.outcome != "asked":
         return f"{WORDS[host.status]}: {harmless(host.why, 1000)}"
-    found = [concern.status for concern in host.concerns]
+    found: list[str] = [concern.status for concern in host.concerns]
     asked = sum(status in ("in_sync", "drift", "ignored") for status in found)
-    parts = [
-        f"{found.count('drift')} of {asked} concerns"
-        if host.status == "drift"
-        else f"{found.count('in_sync')} of {asked} concerns equal"
-    ]
+    which, words = ("drift", "concerns") if host.status == "drift" else ("in_sync", "concerns equal")
+    parts = [f"{found.count(which)} of {asked} {words}"]
     parts += [
         f"{number} {words}"
         for number, words in (

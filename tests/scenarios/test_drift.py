@@ -103,18 +103,8 @@ def test_the_scheduler_of_the_documentation_knows_them_apart(fleet: Story) -> No
 
 
 ON_THE_MAC = (
-    "ansible",
-    "jinja2",
-    "markupsafe",
-    "yaml",
-    "_yaml",
-    "packaging",
-    "resolvelib",
-    "cryptography",
-    "cffi",
-    "pycparser",
-    "json5",
-)
+    "ansible", "jinja2", "markupsafe", "yaml", "_yaml", "packaging", "resolvelib", "cryptography", "cffi", "pycparser", "json5",
+)  # fmt: skip
 PULL = """\
 #!/opt/virtual-mac/python
 import sys
@@ -130,11 +120,8 @@ def test_a_mac_that_checks_itself_needs_no_controller(fleet: Story, tmp_path: Pa
     subprocess.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(tmp_path / "fleet.git")], check=True)  # noqa: S607
     with tarfile.open(tmp_path / "all.tar", "w") as archive:
         archive.add(tmp_path / "fleet.git", "fleet.git")
-        for name in (
-            *ON_THE_MAC,
-            *(path.name for path in site.glob("_cffi_backend*")),
-            *(path.name for path in site.glob("ansible_core-*")),
-        ):
+        notes = [path.name for path in site.glob("*.dist-info") if path.name.lower().startswith(("ansible_core-", "jinja2-"))]
+        for name in (*ON_THE_MAC, *notes, *(path.name for path in site.glob("_cffi_backend*"))):
             archive.add(site / name, f"venv/site/{name}")
         archive.add(site / "ansible_collections/ansible/posix", "venv/site/ansible_collections/ansible/posix")
         for name, module in (("ansible", "adhoc"), ("ansible-playbook", "playbook"), ("ansible-pull", "pull")):
