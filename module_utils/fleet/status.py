@@ -377,15 +377,16 @@ def unread(observation: Mapping[str, Any]) -> list[Row]:
 
 
 def _last_drift(last: Optional[Mapping[str, Any]]) -> Optional[Row]:
-    """Return what the last drift run said of this Mac; None where it said nothing that can be read."""
+    """Return what the last drift run said of this Mac, without what is ignored; None where it said nothing that can be read."""
     if not isinstance(last, Mapping):
         return None
-    steps = [step for step in last.get("steps") or () if isinstance(step, Mapping)]
-    since = sorted(str(step["since"]) for step in steps if step.get("since"))
+    listed = last.get("drifts")
+    drifts = [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, Mapping) and not one.get("ignored")]
+    since = sorted(str(one["since"]) for one in drifts if one.get("since"))
     return {
         "made_at": _word(last.get("made_at")),
         "status": _word(last.get("status")),
-        "steps": len(steps),
+        "drifts": len(drifts),
         "since": since[0] if since else None,
     }
 

@@ -72,6 +72,10 @@ def _known(value: Any) -> str:
     return UNKNOWN if value is None else text(value)
 
 
+def _words(status: Optional[str]) -> str:
+    return _known(status).replace("_", " ")
+
+
 def _yes(value: Optional[bool]) -> str:
     return UNKNOWN if value is None else "yes" if value else "no"
 
@@ -82,7 +86,7 @@ def _badge(health: str) -> str:
 
 def _totals(report: Mapping[str, Any]) -> str:
     last = report["last_drift"]
-    drift = "No drift run yet." if last is None else f"Last drift run: {_moment(last['made_at'])}, {_known(last['status'])}."
+    drift = "No drift run yet." if last is None else f"Last drift run: {_moment(last['made_at'])}, {_words(last['status'])}."
     return f"{counted(report['hosts'])}. {drift}"
 
 
@@ -367,7 +371,7 @@ def _drift(host: Mapping[str, Any]) -> str:
         before = "no drift run has told of it"
     else:
         since = f", the oldest since {_moment(last['since'])}" if last["since"] else ""
-        before = f"{_moment(last['made_at'])}, {_known(last['status'])}, {count(last['steps'], 'step')}{since}"
+        before = f"{_moment(last['made_at'])}, {_words(last['status'])}, {count(last['drifts'], 'drift')}{since}"
     return _facts([("now", f"{count(drift['steps'], 'step')} away from the inventory"), ("last drift run", before)]) + now
 
 

@@ -113,8 +113,7 @@ def read_report(text: Any, name: str) -> Optional[Mapping[str, Any]]:
 def _last_of(host: str, drift: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
     for one in (drift or {}).get("hosts") or ():
         if isinstance(one, Mapping) and one.get("host") == host:
-            steps = one.get("steps")
-            return {**one, "made_at": (drift or {}).get("made_at"), "steps": steps if isinstance(steps, list) else []}
+            return {**one, "made_at": (drift or {}).get("made_at")}
     return None
 
 
@@ -207,7 +206,11 @@ def totals(report: Mapping[str, Any]) -> str:
     if loaded:
         parts.append(f"{sum(loaded) / GB:.1f} GB of models loaded")
     last = report["last_drift"]
-    parts.append("no drift run yet" if last is None else f"last drift run {last['made_at'] or '?'} ({last['status'] or '?'})")
+    parts.append(
+        "no drift run yet"
+        if last is None
+        else f"last drift run {last['made_at'] or '?'} ({(last['status'] or '?').replace('_', ' ')})"
+    )
     return "; ".join(parts)
 
 

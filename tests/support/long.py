@@ -18,6 +18,9 @@ LONG = {
         "test_a_mac_whose_last_resident_goes_has_no_job_for_residents_and_gets_it_back",
         "test_program_and_jobs_move_with_the_service_to_the_start_of_the_machine_and_back",
     ],
+    "test_drift": [
+        "test_a_mac_that_checks_itself_needs_no_controller",
+    ],
     "test_exposure": [
         "test_it_can_be_taken_away_and_comes_back_without_cutting_a_connection",
         "test_a_scope_lets_in_what_it_says",

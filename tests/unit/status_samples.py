@@ -110,8 +110,11 @@ DRIFT = {
     "schema": "ollama-fleet/drift", "schema_version": 1, "made_at": "2026-11-26T03:00:00Z", "status": "drift",
     "hosts": [
         {"host": "mac-mini", "status": "drift",
-         "steps": [{"concern": "ollama_models", "action": "load", "item": "qwen3:8b", "since": "2026-11-25T09:00:00Z"}]},
-        {"host": "macbook-pro", "status": "ok", "steps": []},
+         "drifts": [
+             {"concern": "ollama_models", "action": "load", "item": "qwen3:8b", "since": "2026-11-25T09:00:00Z", "ignored": None},
+             {"concern": "power", "action": "set", "item": "sleep", "since": "2026-11-01T09:00:00Z", "ignored": "on purpose"},
+         ]},
+        {"host": "macbook-pro", "status": "in_sync", "drifts": []},
     ],
 }  # fmt: skip
 EARLIER = {

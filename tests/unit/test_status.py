@@ -346,7 +346,7 @@ def test_the_last_drift_run_is_told_for_the_fleet_and_for_each_mac():
     made = content(report({"mac-mini": look(), "new": look("new")}, files={"drift": json.dumps(DRIFT)}))
     assert made["last_drift"] == {"made_at": "2026-11-26T03:00:00Z", "status": "drift"}
     assert made["hosts"][0]["last_drift"] == {
-        "made_at": "2026-11-26T03:00:00Z", "status": "drift", "steps": 1, "since": "2026-11-25T09:00:00Z",
+        "made_at": "2026-11-26T03:00:00Z", "status": "drift", "drifts": 1, "since": "2026-11-25T09:00:00Z",
     }  # fmt: skip
     assert made["hosts"][1]["last_drift"] is None
 
@@ -354,8 +354,8 @@ def test_the_last_drift_run_is_told_for_the_fleet_and_for_each_mac():
 BROKEN = [None, "", "{", "[]", "null", "[" * 100_000, '{"schema": "ollama-fleet/other", "hosts": []}', '{"hosts": 3}', b"\xff"]
 ODD = [
     {"hosts": [3, {"host": "mac-mini"}, {"host": ["x"], "seen_at": "2026-11-24T18:30:00Z"}]},
-    {"hosts": [{"host": "mac-mini", "seen_at": "<b>", "steps": [1, {"since": 5}], "status": {"a": 1}}], "made_at": 12},
-    {"hosts": [{"host": "mac-mini", "steps": {"a": 1}, "seen_at": 4}], "not_looked_at": "no"},
+    {"hosts": [{"host": "mac-mini", "seen_at": "<b>", "drifts": [1, {"since": 5}], "status": {"a": 1}}], "made_at": 12},
+    {"hosts": [{"host": "mac-mini", "drifts": {"a": 1}, "seen_at": 4}], "not_looked_at": "no"},
 ]
 
 
