@@ -15,7 +15,7 @@ BIN = ROOT / ".venv" / "bin"
 
 ON_THE_CONTROLLER = frozenset(
     {
-        "assert", "debug", "fail", "fleet_address", "import_role", "import_tasks", "include_role", "include_tasks", "meta",
+        "assert", "debug", "fail", "fleet_address", "fleet_outcome", "import_role", "import_tasks", "include_role", "include_tasks", "meta",
         "set_fact", "validate_argument_spec",
     }
 )  # fmt: skip
