@@ -90,6 +90,7 @@ def test_half_of_the_fleet_is_away_and_the_other_half_is_measured(fleet, bench):
 def test_nobody_answers_and_that_is_a_report(fleet, bench):
     with fleet.trouble("macbook-pro", "unreachable"), fleet.trouble("mac-mini", "unreachable"):
         run, content = bench()
+    assert run.rc == 4, run.screen
     assert {host["host"]: host["outcome"] for host in content["hosts"]} == {"mac-mini": "not_asked", "macbook-pro": "away"}
     assert "Traceback" not in run.screen
 
