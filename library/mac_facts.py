@@ -91,6 +91,10 @@ options:
     type: list
     elements: str
     default: []
+  registry_installed:
+    description: Whether the registries are asked for every installed model, too.
+    type: bool
+    default: false
   networks:
     description: Networks towards which the Mac's own address is asked for; nothing is sent.
     type: list
@@ -202,6 +206,8 @@ def observe_models(parameters: dict[str, Any], home: str) -> dict[str, Any]:
         except ApiError as problem:
             installed = read_store(Path(parameters["models_path"] or f"{home}/.ollama/models"))
             loaded = () if is_refused(problem) else Unknown(str(problem))
+        more = [model.name for model in installed if model.name not in registry] if parameters["registry_installed"] else []
+        registry.update({name: pool.submit(registry_digest, name) for name in more})
         return {
             "installed": installed,
             "loaded": loaded,
@@ -265,6 +271,7 @@ def main() -> None:
             "models_path": {"type": "str", "default": ""},
             "tailscale_socket": {"type": "str", "default": ""},
             "registry_names": {"type": "list", "elements": "str", "default": []},
+            "registry_installed": {"type": "bool", "default": False},
             "shell_file": {"type": "str", "default": ""},
             "own_files": {"type": "list", "elements": "str", "default": []},
             "networks": {"type": "list", "elements": "str", "default": []},

@@ -540,7 +540,7 @@ class Api:
         if asked.get("tools") and "tools" not in model.capabilities():
             raise Refusal(400, f"{self._full(sent)} does not support tools")
         prompt = "\n".join(str(message.get("content", "")) for message in messages if isinstance(message, dict))
-        calls = completion.call_tool(completion.question(messages), asked.get("tools", []))
+        calls = completion.call_tool(messages, asked.get("tools", []))
         self._run(reply, asked, model, duration, base, "message", prompt, calls)
 
     @staticmethod
@@ -574,16 +574,19 @@ class Api:
                 return
             options = {**model.params, **asked.get("options", {})}
             said = completion.answer(prompt, options, think=bool(asked.get("think")))
-            if calls:
+            if calls and machine.fault("ollama-tools-as-text") in (True, model.short):
+                said = said._replace(tokens=(completion.as_text(calls),), reason="stop")
+            elif calls:
                 said = said._replace(tokens=(), tool_calls=calls, reason="stop")
             self.scheduler.note_tokens(loaded, said.prompt_tokens + len(said.tokens))
+            token = completion.token_nanoseconds(machine.fault("ollama-token-milliseconds"))
             figures = {
                 "total_duration": time.monotonic_ns() - begun,
                 "load_duration": ready - begun,
                 "prompt_eval_count": said.prompt_tokens,
-                "prompt_eval_duration": said.prompt_tokens * completion.TOKEN_NANOSECONDS // 10,
+                "prompt_eval_duration": said.prompt_tokens * token // 10,
                 "eval_count": max(1, len(said.tokens)),
-                "eval_duration": max(1, len(said.tokens)) * completion.TOKEN_NANOSECONDS,
+                "eval_duration": max(1, len(said.tokens)) * token,
             }
             context = {"context": list(range(said.prompt_tokens + len(said.tokens)))} if key == "response" else {}
             last = {"done": True, "done_reason": said.reason, **context, **figures}

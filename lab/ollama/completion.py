@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, NamedTuple
 
 TOKEN_NANOSECONDS = 20_000_000  # 50 tokens a second, what an M4 does with an 8B model (order of magnitude)
@@ -21,6 +23,11 @@ class Completion(NamedTuple):
     def text(self) -> str:
         """The answer as one text."""
         return "".join(self.tokens)
+
+
+def token_nanoseconds(told: Any) -> int:
+    """Give what one token takes by the figures of an answer; nobody waits for it."""
+    return TOKEN_NANOSECONDS if told is None else int(float(told) * 1_000_000)
 
 
 def count_tokens(text: str) -> int:
@@ -71,17 +78,59 @@ def question(messages: list[Any]) -> str:
     return "\n".join(text(message) for message in reversed(since))
 
 
-def call_tool(prompt: str, tools: list[Any]) -> tuple[dict[str, Any], ...]:
-    """Call the tool whose name the question mentions, with an empty or first-property argument."""
+def exchange(messages: list[Any]) -> tuple[str, list[str], str]:
+    """Give what was asked, the tools that were called for it, and the last result; a new question begins anew."""
+    asked = question(messages)
+    if asked:
+        return asked, [], ""
+    spoken = [message for message in messages if isinstance(message, dict)]
+    ends = [at for at, one in enumerate(spoken) if one.get("role") == "assistant" and not one.get("tool_calls")]
+    since = spoken[ends[-1] + 1 :] if ends else spoken
+    first = next((at for at, one in enumerate(since) if one.get("role") == "assistant"), len(since))
+    asked = "\n".join(text(one) for one in since[:first] if one.get("role") == "user")
+    called = [
+        str(call.get("function", {}).get("name"))
+        for one in since
+        for call in one.get("tool_calls") or []
+        if isinstance(call, dict)
+    ]
+    results = [text(one) for one in since if one.get("role") == "tool"]
+    return asked, called, results[-1] if results else ""
+
+
+def call_tool(messages: list[Any], tools: list[Any]) -> tuple[dict[str, Any], ...]:
+    """Call the next tool that the question names, in the order in which it names them, as a model that follows it does.
+
+    The first property is what the last result gave, else what the question has in quotes, else empty.
+    """
+    asked, called, result = exchange(messages)
+    named = []
     for index, tool in enumerate(tools):
         function = tool.get("function", {}) if isinstance(tool, dict) else {}
         name = str(function.get("name", ""))
-        if name and name in prompt:
-            properties = function.get("parameters", {}).get("properties", {})
-            arguments = dict.fromkeys(list(properties)[:1], "")
-            call = {"index": index, "name": name, "arguments": arguments}
-            return ({"id": f"call_{index + 1:08d}", "function": call},)
+        if name and name in asked and name not in called:
+            named.append((asked.index(name), index, name, function))
+    for _, index, name, function in sorted(named, key=lambda one: one[:2])[:1]:
+        properties = function.get("parameters", {}).get("properties", {})
+        arguments = dict.fromkeys(list(properties)[:1], given(asked, result))
+        call = {"index": index, "name": name, "arguments": arguments}
+        return ({"id": f"call_{index + 1:08d}", "function": call},)
     return ()
+
+
+def given(asked: str, result: str) -> str:
+    """Give the argument of a call."""
+    try:
+        values = list(json.loads(result).values())
+    except (ValueError, AttributeError):
+        values = result.split()[-1:]
+    quoted = re.search(r"'([^']+)'", asked)
+    return str(values[-1]) if values else quoted[1] if quoted else ""
+
+
+def as_text(calls: tuple[dict[str, Any], ...]) -> str:
+    """Give a call as models write it that were never taught the template's form: as JSON, in the answer itself."""
+    return "\n".join(json.dumps({"name": call["function"]["name"], "arguments": call["function"]["arguments"]}) for call in calls)
 
 
 def embedding(text: str, length: int) -> list[float]:

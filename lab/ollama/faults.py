@@ -8,6 +8,8 @@ FAULTS: dict[str, str] = {
     "ollama-hang": "the server accepts connections and never answers",
     "ollama-load-fails": "every cheap request works, every load is a 500: a bottle without llama-server",
     "ollama-load-delay": "seconds a model takes to load",
+    "ollama-token-milliseconds": "what one token takes by the durations of an answer (default 20); a prompt's takes a tenth",
+    "ollama-tools-as-text": "a model (on: every one) writes its calls of tools as JSON into the text instead of calling",
     "ollama-unload-lag": "seconds a model that is being unloaded stays in /api/ps",
     "ollama-disk-full": "true, or the bytes still free on the models' volume: writes beyond them are ENOSPC",
 }

@@ -78,7 +78,7 @@ def chat(api: Api, reply: Reply) -> None:
     prompt = "\n".join(map(completion.text, messages))
     with api.holding(reply, found, {}, None) as loaded:
         said = completion.answer(prompt, _options(asked))
-        calls = completion.call_tool(completion.question(messages), asked.get("tools", []))
+        calls = completion.call_tool(messages, asked.get("tools", []))
         if calls:
             said = said._replace(tokens=(), tool_calls=calls)
         api.scheduler.note_tokens(loaded, said.prompt_tokens + len(said.tokens))

@@ -14,6 +14,9 @@ from typing import Any, Optional
 PURPOSES = ("main", "subagents", "heartbeat", "coding")
 """What a chain can be for."""
 
+AGENT_PURPOSES = ("main", "subagents", "coding")
+"""Those for which a program lets the model call tools; a heartbeat is a sentence."""
+
 FAILURES = (
     "refused",
     "unresolved",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
@@ -38,11 +38,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Installed:
-    """A model in the store: `digest` is the sha256 of its manifest, `size` the bytes of all its layers."""
+    """A model in the store: `digest` is the sha256 of its manifest, `size` the bytes of all its layers.
+
+    `modified_at` moves with each pull, also of what is up to date (Ollama 0.32.15, observed), so it tells no two apart.
+    """
 
     name: str
     digest: str
     size: int
+    modified_at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from .environment import Bind, parse_host
 from .memory_model import default_context, mac_from_figures, settings_from_environment
 from .names import normalise
 from .reach import url
+from .tool_proof import NONE, Proofs, proofs_from_text
 from .units import bytes_of_gb
 
 PLATFORMS = ("macos", "linux", "wsl", "windows")
@@ -26,13 +27,17 @@ together, so less would cut long answers (OpenClaw 2026.9.6, docs/providers/olla
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model as clients may use it. `context` is what its memory was judged with, `window` what it was trained for."""
+    """A model as clients may use it. `context` is what its memory was judged with, `window` what it was trained for.
+
+    `digest` is the one it is to have, as far as inventory or registry say one; a beginning counts.
+    """
 
     name: str
     context: int
     window: int
     automatic: bool = False
     size_bytes: int = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,15 @@ class Client:
     api_key: str = "ollama"
     timeout_seconds: int = SLOW_SECONDS
     retries: int = 0
+    tool_proof: str = "off"
+    proofs: Proofs = NONE
 
 
 def client_from_variables(name: str, variables: Mapping[str, Any]) -> Client:
-    """Read `clients_*` and the addresses of a machine; shapes are what meta/argument_specs.yml says, which is checked before."""
+    """Read `clients_*` and the addresses of a machine; shapes are what meta/argument_specs.yml says, which is checked before.
+
+    `tool_proofs` is the text of the last report of measurements, "" without one.
+    """
     return Client(
         name,
         programs=tuple(variables.get("clients_programs") or ()),
@@ -136,6 +146,8 @@ def client_from_variables(name: str, variables: Mapping[str, Any]) -> Client:
         api_key=str(variables.get("clients_api_key") or "ollama"),
         timeout_seconds=int(variables.get("clients_timeout_seconds") or SLOW_SECONDS),
         retries=int(variables.get("clients_retries") or 0),
+        tool_proof=str(variables.get("clients_tool_proof") or "off"),
+        proofs=proofs_from_text(str(variables.get("tool_proofs") or "")),
     )  # fmt: skip
 
 
@@ -166,6 +178,7 @@ def serving_from_variables(name: str, variables: Mapping[str, Any], windows: Map
         models[model] = ServedModel(
             model, min(context, window) if window else context, window or context, bool(entry.get("automatic_fallback")),
             bytes_of_gb(entry["size_gb"], "size_gb") if entry.get("size_gb") else 0,
+            _digest(entry, model, variables),
         )  # fmt: skip
     addresses = {"local": variables.get("fleet_local_name"), "tailnet": variables.get("fleet_tailnet_ip")}
     return Serving(
@@ -179,6 +192,16 @@ def serving_from_variables(name: str, variables: Mapping[str, Any], windows: Map
         on_demand=bool(variables.get("fleet_plan_optional")),
         limit_bytes=mac.max_loaded_model_bytes,
     )
+
+
+def _digest(entry: Mapping[str, Any], model: str, variables: Mapping[str, Any]) -> str:
+    """Return the digest that the next run brings: the pinned one, else the registry's where the model follows it."""
+    if entry.get("digest"):
+        return str(entry["digest"]).replace("sha256:", "")
+    if (entry.get("policy") or variables.get("ollama_models_policy")) != "latest":
+        return ""
+    known = (variables.get("ram_budget_figures") or {}).get(model) or {}
+    return str(known.get("digest") or "").replace("sha256:", "")
 
 
 # What a program is told. ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any, Optional
 
-from .client_programs import PROGRAMS, Program
+from .client_programs import AGENT_PURPOSES, PROGRAMS, Program
 from .matrix import may_reach
 from .routing import SLOW_SECONDS, Client, Hop, Provider, ServedModel, Serving, context_of, network_of
 from .units import gb_text
@@ -44,6 +44,10 @@ RULES = (
     "context-too-small",
     "context-over-budget",
     "silence-costs-minutes",
+    "tools-unreadable",
+    "tools-unproved",
+    "tools-failed",
+    "tools-proof-old",
 )
 """Every name that `Finding.item` can begin with here."""
 
@@ -60,6 +64,7 @@ def judge(client: Client, servers: Mapping[str, Serving]) -> tuple[Finding, ...]
         *_contexts(client, servers),
         *_followed(client),
         *_silence(client, servers),
+        *_tools(client, servers),
     ]
     severities = ("error", "warning", "note")
     unique = list(dict.fromkeys((one.severity, one.item, one.why) for one in found))
@@ -513,3 +518,60 @@ def _silence(client: Client, servers: Mapping[str, Serving]) -> Iterator[Finding
             f" (clients_timeout_seconds {client.timeout_seconds}, {client.retries} retries)",
             f"set clients_timeout_seconds to {SLOW_SECONDS} at most and clients_retries to 0",
         )
+
+
+def _tools(client: Client, servers: Mapping[str, Serving]) -> Iterator[Finding]:
+    """Say which models an agent would ask of which nobody has proved that they call tools, where that is asked for."""
+    if client.tool_proof == "off":
+        return
+    severity: Severity = "error" if client.tool_proof == "require" else "warning"
+    if client.proofs.problem:
+        yield _finding(
+            client,
+            "tools-unreadable",
+            severity,
+            client.proofs.problem,
+            "a report",
+            f"the proofs of calls of tools cannot be used: {client.proofs.problem}",
+            "run playbooks/bench.yml, or correct clients_tool_proof_report",
+        )
+        return
+    for (host, model), purposes in _agents(client, servers).items():
+        proof = client.proofs.known.get((host, model))
+        asked = f"clients_chains.{' and '.join(purposes)} {'ask' if len(purposes) > 1 else 'asks'} {model} on {host} for an agent"
+        again = f"run playbooks/bench.yml -e bench_tools=true --limit {host}"
+        allowed = servers[host].models[model].digest
+        if proof is None:
+            yield _finding(
+                client, "tools-unproved", severity, "no proof", "every try passed",
+                f"{asked}, and nobody has proved that it calls tools", again,
+            )  # fmt: skip
+        elif not proof.holds:
+            did = f"it has {proof.why}" if proof.why else f"it did so in {proof.passed} of {proof.of} tries"
+            kinds = f" ({', '.join(proof.failures)})" if proof.failures else ""
+            yield _finding(
+                client, "tools-failed", severity, f"{proof.passed} of {proof.of}", "every try passed",
+                f"{asked}, which must call tools: {did}{kinds}, {proof.made_at}",
+                f"take it out of the chain, or {again} after a change",
+            )  # fmt: skip
+        elif allowed and not proof.digest.startswith(allowed) and not allowed.startswith(proof.digest):
+            # Never an error: the run that it would stop is the one that brings the new version, which can be proved only then.
+            yield _finding(
+                client, "tools-proof-old", "warning", proof.digest[:12], allowed[:12],
+                f"{asked}, and what was proved, {proof.made_at}, is another version ({proof.digest[:12]}, now {allowed[:12]})",
+                again,
+            )  # fmt: skip
+
+
+def _agents(client: Client, servers: Mapping[str, Serving]) -> dict[tuple[str, str], list[str]]:
+    """Return the models that programs let call tools, with the purposes for which they do."""
+    taken = {purpose for name in client.programs if name in PROGRAMS for purpose in PROGRAMS[name].purposes}
+    found: dict[tuple[str, str], list[str]] = {}
+    for purpose, hops in client.chains.items():
+        if purpose in AGENT_PURPOSES and purpose in taken:
+            for hop in hops:
+                if hop.host in servers and hop.model in servers[hop.host].models:
+                    purposes = found.setdefault((hop.host, hop.model), [])
+                    if purpose not in purposes:
+                        purposes.append(purpose)
+    return found

@@ -103,7 +103,10 @@ class Api:
         """Return `/api/tags`."""
         with _ollamas_answer("/api/tags"):
             models = self.call("GET", "/api/tags", timeout=timeout)["models"] or []
-            return tuple(Installed(model["name"], model["digest"], int(model["size"])) for model in models)
+            return tuple(
+                Installed(model["name"], model["digest"], int(model["size"]), str(model.get("modified_at") or ""))
+                for model in models
+            )
 
     def loaded(self, timeout: float = 10) -> tuple[Loaded, ...]:
         """Return `/api/ps`."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .ollama_api import Api, ApiError
+from .progress_file import ProgressFile
 
 if TYPE_CHECKING:
     from fleet.progress import Progress
@@ -40,7 +39,11 @@ class Puller:
     attempts: int
     idle_timeout: float
     progress_path: str = ""
-    _written: float = field(default=0.0, init=False)
+    _file: ProgressFile = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the place for progress."""
+        self._file = ProgressFile(self.progress_path)
 
     def pull(self, name: str) -> None:
         """Pull until the last line says success; a broken pull resumes. Raises PullFailed with what was said last."""
@@ -63,23 +66,12 @@ class Puller:
         last = ""
         for line in self.api.stream("/api/pull", {"model": name, "stream": True}, self.idle_timeout):
             last = str(line.get("status", ""))
-            progress = progress.after(line, time.monotonic())
-            self._write(progress, last)
+            now = time.monotonic()
+            progress = progress.after(line, now)
+            self._file.say(progress.line(now), at_once=last == "success", model=progress.model)
         if last != "success":
             message = f"the stream ended after {last!r}, without success"
             raise ApiError(message)
-
-    def _write(self, progress: Progress, status: str) -> None:
-        """Leave the latest figures for whoever looks; at most twice a second, a disk is not a screen."""
-        now = time.monotonic()
-        if not self.progress_path or (now - self._written < 0.5 and status != "success"):
-            return
-        self._written = now
-        data: dict[str, Any] = {"line": progress.line(now), "model": progress.model}
-        target = Path(self.progress_path)
-        temporary = target.with_suffix(".new")
-        temporary.write_text(json.dumps(data) + "\n")
-        temporary.replace(target)
 
 
 def _remedy(said: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Optional
 from . import page, report
 
 if TYPE_CHECKING:
-    from fleet.architecture import Architecture, from_plain
+    from fleet.architecture import Architecture, from_declared, from_plain
     from fleet.budget_rules import judge_disk, judge_inventory, plans_from_inventory
-    from fleet.memory_model import budget, forecast_on, mac_from_figures, settings_from_environment
+    from fleet.memory_model import Plan, budget, fits_together, forecast_on, mac_from_figures, settings_from_environment
     from fleet.models import Loaded
     from fleet.names import normalise
     from fleet.shown import as_json
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from fleet.vocabulary import Finding, Unknown, plain, unknown_in
     from fleet.whatif import Place, what_if
 else:
-    from ansible.module_utils.fleet.architecture import Architecture, from_plain
+    from ansible.module_utils.fleet.architecture import Architecture, from_declared, from_plain
     from ansible.module_utils.fleet.budget_rules import judge_disk, judge_inventory, plans_from_inventory
-    from ansible.module_utils.fleet.memory_model import budget, forecast_on, mac_from_figures, settings_from_environment
+    from ansible.module_utils.fleet.memory_model import (
+        Plan,
+        budget,
+        fits_together,
+        forecast_on,
+        mac_from_figures,
+        settings_from_environment,
+    )
     from ansible.module_utils.fleet.models import Loaded
     from ansible.module_utils.fleet.names import normalise
     from ansible.module_utils.fleet.shown import as_json
@@ -217,3 +224,56 @@ def judge_free_disk(
         missing[name] = int(sizes.get("total_bytes") or declared.get(name) or 0)
     unread = unknown_in(free)
     return [plain(one) for one in judge_disk(host, missing, unread if isinstance(unread, Unknown) else int(free), "its disk")]
+
+
+def refusals(
+    variables: Mapping[str, Any],
+    host: str,
+    figures: Mapping[str, Mapping[str, Any]],
+    sizes: Mapping[str, int],
+    names: Sequence[str],
+) -> dict[str, str]:
+    """Return why each model must not be loaded on this Mac, not even alone; names that may are left out.
+
+    `sizes` are the bytes of what is installed there: of a model that no source knows, they bound it.
+    """
+    known = architectures(figures)
+    try:
+        place = _place(host, variables, known)
+        contexts = _contexts(variables)
+    except ValueError as problem:
+        return dict.fromkeys(names, f"preflight cannot judge this Mac: {problem}")
+    found = {}
+    for name in names:
+        key = normalise(name)
+        model = known.get(key) or (from_declared(key, sizes[key]) if sizes.get(key) else None)
+        if model is None:
+            found[name] = "nothing is known of its size"
+        elif not fits_together(place.mac, place.settings, (Plan(model, resident=True, context_length=contexts.get(key, 0)),)):
+            (answer,) = what_if(model, [place], contexts.get(key) or None)
+            found[name] = str(answer["verdict"])
+    return found
+
+
+def _contexts(variables: Mapping[str, Any]) -> dict[str, int]:
+    listed = variables.get("ollama_models_installed") or ()
+    return {normalise(one["name"]): int(one.get("context_length") or 0) for one in listed}
+
+
+def bench_wishes(
+    asked: Sequence[str],
+    host: str,
+    variables: Mapping[str, Any],
+    figures: Mapping[str, Mapping[str, Any]],
+    observation: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Return what `ollama_bench` is told: the models `asked` for, else those of the Mac's list, each with why it is refused."""
+    listed = [str(one["name"]) for one in variables.get("ollama_models_installed") or ()]
+    names = list(dict.fromkeys(normalise(name) for name in (asked or listed)))
+    installed = (observation.get("models") or {}).get("installed")
+    # What is installed is a list, or a map that says why it is not known.
+    seen = installed if isinstance(installed, (list, tuple)) else ()
+    sizes = {str(one["name"]): int(one["size"]) for one in seen}
+    refused = refusals(variables, host, figures, sizes, [name for name in names if name in sizes or not seen])
+    contexts = _contexts(variables)
+    return [{"name": name, "context": contexts.get(name, 0), "refused": refused.get(name, "")} for name in names]

@@ -23,6 +23,17 @@ ROOT = 0
 USER = 501
 
 
+def test_the_power_of_the_gpu_is_for_root_alone_and_in_milliwatts(box: Box) -> None:
+    argv = ["powermetrics", "--samplers", "gpu_power", "-i", "10", "-n", "3"]
+    refused = box.run(*argv, uid=USER)
+    assert (refused.rc, refused.out, refused.err) == (1, "", "powermetrics must be invoked as the superuser\n")
+    box.faults(gpu_milliwatts=9462)
+    said = box.run(*argv, uid=ROOT)
+    assert said.rc == 0
+    assert [line for line in said.lines if line.startswith("GPU Power:")] == ["GPU Power: 9462 mW"] * 3
+    assert box.run("powermetrics", "--samplers", "nonsense", uid=ROOT).rc == 64
+
+
 @pytest.mark.parametrize(
     ("argv", "uid", "code", "out", "err"),
     [

@@ -146,6 +146,27 @@ def test_a_tool_that_is_named_is_called(library: Any, client: Any, server: Serve
         client.chat("tiny", messages=messages, tools=[tool])
 
 
+def test_tools_are_called_one_after_the_other_with_what_the_last_one_gave(
+    client: Any, server: Server, registry: Registry
+) -> None:
+    """As a model that follows a task does: each tool that the question names once, in its order, then the answer."""
+    server.install(registry, "qwen3:8b")
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {"properties": {key: {"type": "string"}}}}}
+        for name, key in (("open_box", "code"), ("look_up_code", "person"))
+    ]
+    messages: list[Any] = [{"role": "user", "content": "Call look_up_code for 'Nadia Okafor', then open_box."}]
+    called = []
+    for result in ('{"code": "k7q2"}', '{"word": "zv9t"}'):
+        message = client.chat("qwen3:8b", messages=messages, tools=tools).message
+        (call,) = message.tool_calls
+        called.append((call.function.name, dict(call.function.arguments)))
+        messages += [message, {"role": "tool", "tool_name": call.function.name, "content": result}]
+    assert called == [("look_up_code", {"person": "Nadia Okafor"}), ("open_box", {"code": "k7q2"})]
+    answer = client.chat("qwen3:8b", messages=messages, tools=tools).message
+    assert (answer.tool_calls, "zv9t" in answer.content) == (None, True)
+
+
 def test_a_tools_result_is_answered_with_words(client: Any, server: Server, registry: Registry) -> None:
     """An agent's system prompt names every tool, and OpenClaw (2026.9.6) puts a note of its own behind the result."""
     server.install(registry, "qwen3:8b")

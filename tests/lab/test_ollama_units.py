@@ -599,3 +599,13 @@ def test_keep_alive_of_a_request_is_seconds_or_a_duration(value: Any, duration: 
 
 def test_every_fault_is_explained() -> None:
     assert all(text and not text.endswith(".") for text in FAULTS.values())
+
+
+def test_a_call_as_text_is_json_and_a_tools_result_need_not_be() -> None:
+    tools = [{"function": {"name": "find", "parameters": {"properties": {"code": {}}}}}]
+    asked: list[Any] = [{"role": "user", "content": "use find"}]
+    (call,) = completion.call_tool(asked, tools)
+    assert json.loads(completion.as_text((call,))) == {"name": "find", "arguments": {"code": ""}}
+    assert completion.given("", "the code is k7") == "k7"
+    assert completion.given("of 'Nadia'", "") == "Nadia"
+    assert completion.token_nanoseconds(40) == 40_000_000

@@ -7,6 +7,10 @@ tests/unit or tests/conformance says too. `tools/test long` runs them.
 from __future__ import annotations
 
 LONG = {
+    "test_bench": [
+        "test_nobody_answers_and_that_is_a_report",
+        "test_a_mac_that_begins_to_swap_is_spared",
+    ],
     "test_clients": [
         "test_a_server_that_leaves_the_inventory_leaves_the_files",
         "test_a_machine_that_is_away_stops_nobody",
@@ -54,6 +58,9 @@ LONG = {
         "test_a_state_from_the_future_and_one_that_is_broken_keep_it_from_nothing",
         "test_of_two_at_once_the_second_ends_quietly",
         "test_broken_settings_are_told_with_the_line_and_the_last_good_ones_count",
+    ],
+    "test_model_list": [
+        "test_a_tag_that_has_moved_is_told_and_pulled_where_it_is_not_pinned",
     ],
     "test_power": [
         "test_what_is_no_longer_asked_for_is_given_back",

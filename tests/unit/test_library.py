@@ -96,11 +96,22 @@ def test_models_are_read_from_disk_where_the_server_does_not_say(monkeypatch, pr
     monkeypatch.setattr(module, "Api", lambda _url: Server(problem))
     monkeypatch.setattr(module, "read_store", lambda folder: folders.append(folder) or stored)
     monkeypatch.setattr(module, "registry_digest", lambda name: f"digest of {name}")
-    asked = {"url": "u", "models_path": "", "registry_names": ["qwen3:8b"]}
+    asked = {"url": "u", "models_path": "", "registry_names": ["qwen3:8b"], "registry_installed": False}
     seen = module.observe_models(asked, "/Users/felipe")
     assert seen == {"installed": stored, "loaded": loaded, "shown": {}, "registry": {"qwen3:8b": "digest of qwen3:8b"}}
     module.observe_models({**asked, "models_path": "/Volumes/Models"}, "/Users/felipe")
     assert folders == [Path("/Users/felipe/.ollama/models"), Path("/Volumes/Models")]
+
+
+def test_the_registries_are_asked_for_everything_that_is_installed_where_that_is_wanted(monkeypatch):
+    module = library("mac_facts")
+    server = Server((Installed("tiny:latest", "c1e7", 1), Installed("qwen3:8b", "500a", 1)))
+    monkeypatch.setattr(module, "Api", lambda _url: server)
+    monkeypatch.setattr(module, "shown", lambda _api, _installed: {})
+    monkeypatch.setattr(module, "registry_digest", lambda name: f"digest of {name}")
+    asked = {"url": "u", "models_path": "", "registry_names": ["qwen3:8b"], "registry_installed": True}
+    seen = module.observe_models(asked, "/Users/felipe")
+    assert seen["registry"] == {"qwen3:8b": "digest of qwen3:8b", "tiny:latest": "digest of tiny:latest"}
 
 
 @pytest.mark.parametrize(

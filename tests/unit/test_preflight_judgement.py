@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.module_utils.preflight.judgement import (
     ask_what_if,
+    bench_wishes,
     file_names,
     judge_free_disk,
     judge_host,
     judge_loaded,
     models_on_macs,
     preflight,
+    refusals,
     wanted_models,
 )
 from ansible.module_utils.preflight.sources import Sources, collect
@@ -152,3 +155,39 @@ def test_only_macs_that_were_seen_say_something_of_their_models():
     assert models_on_macs({"a": seen, "b": {}, "c": {"fleet_plan_observation": {"models": {"unknown": "x"}}}}) == {
         "a": {"tags": [{"name": "a"}], "show": {"a": {}}}
     }
+
+
+# What may be loaded at all. ---------------------------------------------------------------------------------------------
+
+
+def wishes(variables, asked=(), installed=None):
+    observation = {"models": {"installed": [{"name": n, "size": s} for n, s in installed.items()]}} if installed else {}
+    return {one["name"]: one["refused"] for one in bench_wishes(list(asked), "mac", variables, figures(variables), observation)}
+
+
+def test_a_model_that_fits_alone_may_be_measured_and_one_that_does_not_is_refused_with_the_sum():
+    found = wishes(host(16, QWEN, GPT_OSS))
+    assert found["qwen3:8b"] == ""
+    assert re.search(r"does not fit: gpt-oss:20b .* needs 1[0-9.]+ GB of GPU memory", found["gpt-oss:20b"])
+    assert set(wishes(host(48, QWEN, GPT_OSS, DEVSTRAL)).values()) == {""}
+
+
+def test_names_that_were_asked_for_are_measured_and_no_others():
+    assert list(wishes(host(16, QWEN, GPT_OSS), ["qwen3", "qwen3:8b"], {"qwen3:8b": 5})) == ["qwen3:latest", "qwen3:8b"]
+
+
+def test_a_model_that_no_source_knows_is_bounded_by_what_is_installed():
+    small, large = wishes(host(16, QWEN), ["a:1", "b:1"], {"a:1": 10**9, "b:1": 15 * 10**9}).values()
+    assert small == ""
+    assert "does not fit" in large
+    assert wishes(host(16, QWEN), ["a:1"])["a:1"] == "nothing is known of its size"
+
+
+def test_a_mac_that_cannot_be_judged_measures_nothing():
+    found = refusals({**host(16, QWEN), "ram_budget_memory_gib": "many"}, "mac", {}, {}, ["qwen3:8b"])
+    assert "preflight cannot judge this Mac" in found["qwen3:8b"]
+
+
+def test_the_context_of_the_inventory_is_the_one_that_is_asked_for():
+    (one,) = bench_wishes([], "mac", host(16, {**QWEN, "context_length": 8192}), {}, {})
+    assert one["context"] == 8192

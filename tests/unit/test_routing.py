@@ -19,6 +19,7 @@ from ansible.module_utils.fleet.routing import (
     serving_from_variables,
 )
 from ansible.module_utils.fleet.routing_findings import RULES, judge
+from ansible.module_utils.fleet.tool_proof import Proof, Proofs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,10 @@ def test_a_sound_client_has_no_findings():
 
 def changed(**changes):
     return replace(CLIENT, **changes)
+
+
+def with_digest(server):
+    return {name: replace(model, digest="b" * 12) for name, model in SERVERS[server].models.items()}
 
 
 def main(*hops):
@@ -263,6 +268,18 @@ def main(*hops):
             "warning",
             "360 s",
             id="waiting twice for a laptop",
+        ),
+        *(
+            pytest.param(
+                changed(tool_proof="require", proofs=proofs), {name: {"models": with_digest(name)} for name in SERVERS},
+                rule, severity, words, id=rule,
+            )
+            for proofs, rule, severity, words in (
+                (Proofs({}, "it cannot be read"), "tools-unreadable", "error", "it cannot be read"),
+                (Proofs({}), "tools-unproved", "error", "nobody has proved"),
+                (Proofs({("mac-mini", QWEN): Proof(1, 3)}), "tools-failed", "error", "1 of 3 tries"),
+                (Proofs({("mac-mini", QWEN): Proof(3, 3, "a" * 12)}), "tools-proof-old", "warning", "another version"),
+            )
         ),
     ],
 )  # fmt: skip

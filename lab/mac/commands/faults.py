@@ -17,6 +17,7 @@ FAULTS: dict[str, str] = {
     "brew-stable": "the version of ollama the tap offers as stable (default 0.32.15)",
     "filevault": "fdesetup reports FileVault as on",
     "free-memory-mb": "MiB of memory reported free by vm_stat and memory_pressure",
+    "gpu-milliwatts": "what the GPU draws, as powermetrics shows it",
     "mdm-managed": "the firewall is managed by a profile: socketfilterfw refuses every change; "
     '"mute": also every question, "unseen": the profile does not force the key that tells of it',
     "memory-follows-models": "MiB that macOS and other programs take (on: 4096): swap and pressure follow what is loaded, and "

@@ -1,0 +1,1 @@
+"""What actions and callbacks on the controller share; it needs Ansible itself."""

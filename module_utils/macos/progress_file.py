@@ -1,0 +1,31 @@
+"""Where a long module leaves how far it is, for the action on the controller that shows it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+WRITE_SECONDS = 0.5
+"""At most twice a second: a disk is not a screen."""
+
+
+@dataclass
+class ProgressFile:
+    """One JSON object in `path` with at least `line`, replaced as a whole; nothing is written without a path."""
+
+    path: str = ""
+    _written: float = field(default=float("-inf"), init=False)
+
+    def say(self, line: str, *, at_once: bool = False, **more: Any) -> None:
+        """Leave a line; one that comes too soon after the last is passed over, unless it must be seen."""
+        now = time.monotonic()
+        if not self.path or (now - self._written < WRITE_SECONDS and not at_once):
+            return
+        self._written = now
+        target = Path(self.path)
+        temporary = target.with_suffix(".new")
+        temporary.write_text(json.dumps({"line": line, **more}) + "\n")
+        temporary.replace(target)
