@@ -30,9 +30,9 @@ DOCUMENTATION = """
     description:
         - Says at the end of a run what changed on each host, step by step with the reason, and how long it took; in check mode
           what would. Writes the same as JSON.
-        - Playbooks that report (they use the module C(fleet_outcome)) have no summary. A task of theirs that fails although it is
-          not the outcome of a host is an error of the run, which then ends with 1; Ansible's own code for it, 2, is that of what
-          the report found wrong.
+        - Playbooks that report (they begin with C(fleet_outcome), state C(begun)) have no summary. A task of theirs that fails
+          although it is not the outcome of a host is an error of the run, which then ends with 1; Ansible's own code for it, 2,
+          is that of what the report found wrong.
     options:
         report_path:
             description: Where the JSON goes. Empty for nowhere.
@@ -67,6 +67,7 @@ class CallbackModule(CallbackBase):
         self._changes: dict[str, list[run_summary.Change]] = {}
         self._why: dict[str, str] = {}
         self._away: dict[str, str] = {}
+        self._report = False
         self._outcomes: dict[str, str] = {}
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -119,12 +120,14 @@ class CallbackModule(CallbackBase):
 
     def _outcome(self, result: CallbackTaskResult) -> None:
         state = result.result.get("fleet_outcome")
-        if isinstance(state, str):
+        if state == "begun":
+            self._report = True
+        elif isinstance(state, str):
             self._outcomes[result.host.get_name()] = state
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say and write it; end the process where the code must be another one than Ansible's."""
-        if self._outcomes:
+        if self._report:
             broken = [host for host, number in stats.failures.items() if number and self._outcomes.get(host) != "wrong"]
             if broken:
                 # Ansible catches exceptions here and only prints them (ansible-core 2.19 to 2.21). Its clean-up still runs.

@@ -108,6 +108,10 @@ options:
     description: Seconds to wait for another run on the same Mac.
     type: int
     default: 900
+  progress_path:
+    description: File for the progress, one line, replaced as a whole. Set by the action plugin.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -166,6 +170,7 @@ if TYPE_CHECKING:
     from macos.launchd_change import Change
     from macos.ollama_api import Api, ApiError, read_store
     from macos.one_at_a_time import one_at_a_time, to_the_end
+    from macos.progress_file import ProgressFile
     from macos.proof import VersionGate
     from macos.version_change import VersionFailed, carry_out
 else:
@@ -179,6 +184,7 @@ else:
     from ansible.module_utils.macos.launchd_change import Change
     from ansible.module_utils.macos.ollama_api import Api, ApiError, read_store
     from ansible.module_utils.macos.one_at_a_time import one_at_a_time, to_the_end
+    from ansible.module_utils.macos.progress_file import ProgressFile
     from ansible.module_utils.macos.proof import VersionGate
     from ansible.module_utils.macos.version_change import VersionFailed, carry_out
 
@@ -228,13 +234,15 @@ def apply(
     goal = next((step.wanted for step in steps.before if step.action in homebrew.SWITCHES), "")
     back = homebrew.way_back(seen.keg, seen.running, goal)
     formula = Formula(Brew(asked["prefix"], account), asked["formula"], seen.keg, back)
-    gate = VersionGate(asked["url"], asked["port"], asked["load_timeout"])
+    progress = ProgressFile(asked["progress_path"])
+    gate = VersionGate(asked["url"], asked["port"], asked["load_timeout"], tell=progress.at_once)
     with to_the_end():
         outcome = carry_out(
             steps,
             formula,
             gate,
             lambda undo: Change(seen.services, own, account, gate, asked["timeout"], undo),
+            progress.at_once,
         )
     return {**plain(outcome), "proved_by": gate.speaker, "now": formula.linked}
 
@@ -263,6 +271,7 @@ def main() -> None:
             "load_timeout": {"type": "int", "default": 600},
             "ask_timeout": {"type": "int", "default": 60},
             "lock_timeout": {"type": "int", "default": 900},
+            "progress_path": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )

@@ -22,6 +22,8 @@ LIMIT_SECONDS = 7 * 24 * 3600
 class BackgroundAction(ActionBase):
     """Runs `module` with `progress_path`; a line of it is shown when it has changed, at least every ten seconds.
 
+    A task with `become` is run directly and shows nothing.
+
     With `watched` the module is also given `watched_path`, a file that is touched at each look: a module that must not outlive
     whoever asked for it ends when nobody has looked for a while.
     """
@@ -36,7 +38,8 @@ class BackgroundAction(ActionBase):
         """Run the module; in check mode directly, since nothing that takes long is done."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        if self._task.check_mode or self._task.async_val:
+        # Of a job of root the login user could not read how far it is.
+        if self._task.check_mode or self._task.async_val or self._task.become:
             result.update(self._execute_module(module_name=self.module, module_args=arguments, task_vars=task_vars))
             return result
         host = (task_vars or {}).get("inventory_hostname", "")

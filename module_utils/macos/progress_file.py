@@ -29,3 +29,7 @@ class ProgressFile:
         temporary = target.with_suffix(".new")
         temporary.write_text(json.dumps({"line": line, **more}) + "\n")
         temporary.replace(target)
+
+    def at_once(self, line: str) -> None:
+        """Leave a line that must be seen: the beginning of something that may take minutes."""
+        self.say(line, at_once=True)

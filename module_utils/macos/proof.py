@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ ANY_MODEL = ""
 
 @dataclass
 class VersionGate(ServerGate):
-    """What a server must pass after a change of version: `expected` is the version, "" for any."""
+    """What a server must pass after a change of version: `expected` is the version, "" for any. `tell` is told what begins."""
 
     expected: str = ""
+    tell: Callable[[str], None] = lambda _line: None
     speaker: str = field(default="", init=False)
 
     def problem(self, job: Job) -> str:
@@ -47,6 +49,7 @@ class VersionGate(ServerGate):
             if name == ANY_MODEL:
                 self._let_any_speak()
             else:
+                self.tell(f"{name} is loaded and completes a sentence")
                 super().load(name)
                 self._speak(name, -1)
         except (NotUp, ApiError) as problem:

@@ -26,18 +26,25 @@ def carry_out(
     formula: Formula,
     gate: VersionGate,
     change_with: Callable[[Callable[[], None]], Change],
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
     """Do the steps; return what clients noticed. `change_with` makes the change of the service around a way back.
+
+    `tell` is told what begins.
 
     What waits for the proof, such as removing a keg, is never a reason to go back. Raises VersionFailed.
     """
     for step in steps.before:
+        tell(f"{step.action} {step.item}: {step.found or 'nothing'} -> {step.wanted}")
         try:
             formula.do(step)
         except (HomebrewFailed, OSError) as problem:
             raise VersionFailed(_not_reached(step, problem, formula)) from problem
+    if steps.restart:
+        tell(f"the service starts anew with {formula.name} {formula.linked}")
     outcome = _prove(steps.restart, formula, gate, change_with) if steps.restart else Outcome()
     for step in steps.after:
+        tell(f"{step.action} {step.item}")
         try:
             formula.do(step)
         except (HomebrewFailed, OSError) as problem:

@@ -15,8 +15,8 @@ BIN = ROOT / ".venv" / "bin"
 
 ON_THE_CONTROLLER = frozenset(
     {
-        "assert", "debug", "fail", "fleet_address", "fleet_outcome", "import_role", "import_tasks", "include_role", "include_tasks", "meta",
-        "set_fact", "validate_argument_spec",
+        "assert", "debug", "fail", "fleet_address", "fleet_outcome", "import_role", "import_tasks", "include_role",
+        "include_tasks", "meta", "set_fact", "validate_argument_spec",
     }
 )  # fmt: skip
 """Actions that run on the controller; everything else is a module run on the host."""

@@ -30,7 +30,7 @@ class Action(BackgroundAction):
     module = "ollama_bench"
 
     def __init__(self, answers, watched=True, check_mode=False):
-        self._task = SimpleNamespace(args={"models": []}, check_mode=check_mode, async_val=0)
+        self._task = SimpleNamespace(args={"models": []}, check_mode=check_mode, async_val=0, become=False)
         self._connection = SimpleNamespace(_shell=Shell())
         self.watched = watched
         self.answers = list(answers)
