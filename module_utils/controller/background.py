@@ -15,6 +15,9 @@ from ansible.utils.display import Display
 
 POLL_SECONDS = 1
 SHOW_SECONDS = 8
+LOOKS = 3
+"""So many looks in a row must find the module's process gone before its result is given up."""
+
 LIMIT_SECONDS = 7 * 24 * 3600
 """A bound only so that nothing stays for ever; a slow line may take its days, the module itself gives up on a dead one."""
 
@@ -63,7 +66,7 @@ class BackgroundAction(ActionBase):
 
     def _wait(self, host: str, results_file: str, progress: str, watched: str) -> dict[str, Any]:
         """Look at the files until the module has left its result."""
-        shown, shown_at = "", 0.0
+        shown, shown_at, gone = "", 0.0, 0
         deadline = time.monotonic() + LIMIT_SECONDS
         while time.monotonic() < deadline:
             finished = self._read(results_file, watched)
@@ -73,12 +76,27 @@ class BackgroundAction(ActionBase):
                     sudoable=False,
                 )
                 return {key: value for key, value in finished.items() if key not in ("ansible_job_id", "started")}
-            line = str(self._read(progress).get("line", ""))
+            said = self._read(progress)
+            line = str(said.get("line", ""))
+            # A module that was killed with the job around it leaves no result; one that has just ended leaves it in a moment.
+            gone = gone + 1 if self._is_gone(said.get("pid")) else 0
+            if gone >= LOOKS:
+                return {
+                    "failed": True,
+                    "msg": f"{host}: {self.module} ended there without a word, as if it was killed. Run it again.",
+                }
             if line and line != shown and time.monotonic() - shown_at >= SHOW_SECONDS:
                 Display().display(f"  {host}: {line}")
                 shown, shown_at = line, time.monotonic()
             time.sleep(POLL_SECONDS)
         return {"failed": True, "msg": f"{host}: {self.module} was not ready after {LIMIT_SECONDS} s."}
+
+    def _is_gone(self, pid: Any) -> bool:
+        """Tell a process that is surely not there; of nobody's process nothing is known."""
+        if not isinstance(pid, int) or pid < 2:
+            return False
+        answer = self._low_level_execute_command(f"kill -0 {pid} 2>/dev/null || echo gone", sudoable=False)
+        return str(answer.get("stdout", "")).strip() == "gone"
 
     def _read(self, path: str, touched: str = "") -> dict[str, Any]:
         """Return the JSON object in a file of the Mac, an empty one while there is none."""

@@ -36,6 +36,7 @@ class Action(BackgroundAction):
         self.answers = list(answers)
         self.commands = []
         self.modules = []
+        self.alive = True
 
     def _make_tmp_path(self):
         return "/tmp/here"  # noqa: S108  of a Mac that is not there
@@ -48,6 +49,8 @@ class Action(BackgroundAction):
     def _low_level_execute_command(self, command, sudoable=False):
         assert not sudoable
         self.commands.append(command)
+        if "kill -0" in command:
+            return {"stdout": "" if self.alive else "gone\n"}
         text = self.answers.pop(0) if "cat" in command and self.answers else ""
         return {"stdout": text}
 
@@ -85,6 +88,21 @@ def test_a_module_that_is_watched_sees_that_somebody_looks(shown):
         action.run(None, {})
         assert any("touch '/tmp/here/watched'" in command for command in action.commands) is watched
         assert ("watched_path" in action.modules[0][1]) is watched
+
+
+def test_a_module_that_was_killed_is_not_waited_for(shown):
+    progress = json.dumps({"line": "", "pid": 4711})
+    action = Action(["{}", progress] * 9)
+    action.alive = False
+    answer = action.run(None, {"inventory_hostname": "mac-mini"})
+    assert answer["msg"] == "mac-mini: ollama_bench ended there without a word, as if it was killed. Run it again."
+    assert sum("kill -0 4711" in command for command in action.commands) == background.LOOKS
+
+
+def test_a_module_that_works_in_silence_is_waited_for(shown):
+    progress = json.dumps({"line": "", "pid": 4711})
+    action = Action([*["{}", progress] * 9, result(changed=True)])
+    assert action.run(None, {})["changed"] is True
 
 
 @pytest.mark.parametrize("text", ["not JSON", "[]", "", "\x00"])

@@ -371,6 +371,6 @@ def test_progress_is_one_object_and_not_written_too_often(tmp_path):
     file.say("two")
     assert json.loads(path.read_text()) == {"line": "one", "pid": 7}
     file.say("three", at_once=True)
-    assert json.loads(path.read_text()) == {"line": "three"}
+    assert json.loads(path.read_text()) == {"line": "three", "pid": os.getpid()}
     assert [entry.name for entry in tmp_path.iterdir()] == ["progress.json"]
     ProgressFile().say("nowhere")
