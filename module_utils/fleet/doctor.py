@@ -29,8 +29,9 @@ ORDER = {name: place for place, name in enumerate(KINDS)}
 LINES = 8
 """So many lines of evidence are kept for a diagnosis."""
 
-NOT_READ = ("available", "server", "tailscale")
-"""Parts whose being unknown is no fault in reading: brew is not asked without need, the other two are judged for themselves."""
+NOT_READ = ("available", "server", "tailscale", "supervisors")
+"""Parts whose being unknown is no fault in reading: brew is not asked without need, two are judged for themselves, and the last one
+only lends names."""
 
 NO_TOOLS = re.compile(r"xcode-select|developer tools|python3?\S*: (command )?not found|No such file or directory.*python", re.I)
 """How a Mac says that its /usr/bin/python3 is only the door to tools that are not installed (macOS 12.3 and later)."""
@@ -89,8 +90,14 @@ def causes(found: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
         behind = _behind(one, found)
         worst = min((one, *behind), key=lambda other: SEVERITIES.index(other.severity)).severity
         names = tuple(sorted({other.id for other in behind if not other.id.startswith("unexplained.")}, key=ORDER.__getitem__))
-        left.append(replace(one, severity=worst, consequences=names, evidence=tuple(map(harmless, one.evidence[:LINES]))))
+        left.append(replace(_harmless(one), severity=worst, consequences=names))
     return tuple(sorted(left, key=lambda one: (SEVERITIES.index(one.severity), ORDER[one.id], one.item)))
+
+
+def _harmless(one: Diagnosis) -> Diagnosis:
+    """Return it with no text in which a Mac could have put something for a terminal or a page."""
+    evidence = tuple(map(harmless, one.evidence[:LINES]))
+    return replace(one, evidence=evidence, item=harmless(one.item), remedy=harmless(one.remedy))
 
 
 def _behind(cause: Diagnosis, found: Sequence[Diagnosis]) -> list[Diagnosis]:
@@ -297,10 +304,10 @@ def table(content: Mapping[str, Any]) -> list[str]:
         lines.append(f"{host['host']}: {_headline(host)}")
         for one in host["diagnoses"]:
             likely = "" if one["certainty"] == "sure" else " (likely)"
-            item = f" {harmless(one['item'])}" if one["item"] else ""
+            item = f" {one['item']}" if one["item"] else ""
             lines.append(f"  {one['severity']:<7}  {one['id']}{item}: {one['title']}{likely}")
             lines += [f"           - {text}" for text in one["evidence"]]
-            lines.append(f"           => {harmless(one['remedy'])}")
+            lines.append(f"           => {one['remedy']}")
             if one["consequences"]:
                 lines.append(f"           explains {', '.join(one['consequences'])}")
         lines += _checked(host)

@@ -22,6 +22,7 @@ DOWN = (
     "unexplained.completion",
     "unexplained.headers",
     "unexplained.reach",
+    "drift.pending/ollama_models",
 )
 """What follows wherever nobody serves: nothing answers, nothing is in memory, nobody else reaches it."""
 
@@ -74,7 +75,8 @@ KINDS: Mapping[str, Kind] = {
     "service.rival": Kind("a job of an older label is loaded beside the service", "ollama_service", "warning"),
     "service.stale_definition": Kind(
         "launchd runs another definition than the inventory's", "ollama_service", "error",
-        ("service.crash_loop", "service.not_running", "server.wrong_bind", "server.setting_ignored", *DOWN),
+        ("service.crash_loop", "service.not_running", "server.wrong_bind", "server.setting_ignored", "server.address_missing",
+         "server.store_unwritable", "server.no_home", *DOWN),
     ),
     "service.not_loaded": Kind("launchd does not hold the service", "ollama_service", "error", DOWN),
     "service.not_running": Kind("the service has ended and launchd does not start it", "ollama_service", "error", DOWN),
@@ -105,7 +107,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "server.foreign_environment": Kind(
         "a variable left by `launchctl setenv` reaches the server", "ollama_service", "warning",
-        ("model.not_installed", "model.not_loaded", "server.setting_ignored", "unexplained.model", "unexplained.completion"),
+        ("model.not_installed", "model.not_loaded", "server.setting_ignored", "server.store_unwritable", "unexplained.model",
+         "unexplained.completion"),
     ),
     "server.setting_ignored": Kind("Ollama did not understand a setting and took its default", "ollama_service", "warning"),
     "server.stale_binary": Kind(
@@ -130,8 +133,8 @@ KINDS: Mapping[str, Kind] = {
     "model.not_pinned": Kind("a resident will leave when it is idle", "ollama_models", "warning"),
     "model.does_not_fit": Kind(
         "a model is larger than this Mac can hold", "ollama_models", "error",
-        ("memory.swap", "memory.pressure", "memory.model_spills", "model.not_loaded", "runner.killed", "runner.crashed",
-         "unexplained.model", "unexplained.completion"),
+        ("memory.swap", "memory.pressure", "memory.model_spills/*", "model.not_loaded/*", "runner.killed", "runner.crashed",
+         "unexplained.model/*", "unexplained.completion/*"),
     ),
     # Memory and disk.
     "memory.pressure": Kind(

@@ -13,6 +13,7 @@ from .names import normalise
 from .reach import Server, entry, targets
 from .residents import PRESSURE_WARN
 from .tailnet import tailnet_from_json
+from .units import GB
 from .vocabulary import Unknown, unknown_in
 
 ENABLED = 1
@@ -36,8 +37,8 @@ def questions(
 ) -> list[dict[str, Any]]:
     """List what a machine asks: every server by every address, and itself what changes nothing.
 
-    Itself it asks only when its server answers; for a sentence only a model that should be in memory or is, so that nothing is
-    loaded by looking, and none while macOS reports memory pressure.
+    Itself it asks only when its server answers; for a sentence only a model that should be in memory or is, so that looking loads
+    nothing which the Mac would not load by itself, and none while memory is short.
     """
     observed = (look or {}).get("observation") or {}
     answers = isinstance((observed.get("server") or {}).get("version"), str)
@@ -55,9 +56,14 @@ def why_no_completion(look: Mapping[str, Any] | None) -> str:
     if not isinstance((observed.get("server") or {}).get("version"), str):
         return "the server does not answer"
     machine = observed.get("machine") or {}
-    pressure = machine.get("pressure_level")
+    pressure, swap = machine.get("pressure_level"), machine.get("swap_used_bytes")
     if isinstance(pressure, int) and pressure >= PRESSURE_WARN:
         return "macOS reports memory pressure"
+    healer = ((look or {}).get("desired") or {}).get("healer") or {}
+    critical = ((healer.get("settings") or {}).get("limits") or {}).get("swap_critical_gb")
+    if critical is not None and isinstance(swap, int) and swap > float(critical) * GB:
+        # The healer may hold residents out of memory then.
+        return "swap is over its critical limit"
     return "" if _speakers(look) else "no model is in memory, and none is to stay there"
 
 
@@ -144,13 +150,14 @@ def told(cell: Cell) -> str:
 
 def rules(one: Patient) -> Iterator[Diagnosis]:
     """Yield why a server that serves is not reached, or is reached by whom it should not be."""
-    failing = unserved(one)
-    yield from _firewall(one, failing)
+    failing = unserved(one) if one.serves else []
     yield from _exposure(one, failing)
     yield from _tailnet(one, failing)
-    yield from _lan(one, failing)
-    yield from _single(one, failing)
-    yield from _kept_out(one)
+    if one.serves:
+        yield from _firewall(one, failing)
+        yield from _lan(one, failing)
+        yield from _single(one, failing)
+        yield from _kept_out(one)
 
 
 def _firewall(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:

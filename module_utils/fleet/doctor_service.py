@@ -17,10 +17,14 @@ from .units import MIB
 from .vocabulary import Severity, Unknown
 
 YOUNG = 45
-"""Seconds in which a server may look for its GPU before it answers; Ollama allows the search 30 (discover/runner.go, 0.32)."""
+"""Seconds in which a server may look for its GPU before it answers; Ollama allows the search 30 (discover/runner.go,
+0.32), and tells the log of what it found (`inference compute`) before it answers."""
 
 RESPAWNED = 15
 """A process younger than this, of a job that launchd started several times, is one of a loop (ThrottleInterval is 10 s)."""
+
+LATELY = 3600
+"""Seconds for which a service that has recovered is still told of."""
 
 LARGE_LOG = 1024 * MIB
 """From here on a log that nobody rotates is told of."""
@@ -125,17 +129,17 @@ def _job(one: Patient, found: service.Found) -> Iterator[Diagnosis]:
         age = one.age(job.pid)
         since = f"its process {job.pid} is {age:.0f} s old" if age is not None else f"its process is {job.pid}"
         yield one.finds("service.crash_loop", [history, since, *one.complaints()], log, certainty="likely")
-    elif job.successive_crashes >= CRASHES:
+    elif job.successive_crashes >= CRASHES and (one.age(job.pid) or 0) < LATELY:
         said = f"{history}; it crashed {job.successive_crashes} times in a row before and runs now (pid {job.pid})"
-        yield one.finds("service.crash_loop", [said, *one.complaints()], log, severity="warning")
+        yield one.finds("service.crash_loop", [said, *one.complaints()], log, severity="note")
 
 
 def _respawns(one: Patient) -> bool:
     job, age = one.job, one.age(one.pid)
     if job is None:
         return False
-    fast = age is not None and age < RESPAWNED and job.runs >= CRASHES
-    return job.successive_crashes >= CRASHES or fast
+    # How often it crashed in a row launchd tells also of a job that has run for days since.
+    return age is not None and age < RESPAWNED and max(job.runs, job.successive_crashes) >= CRASHES
 
 
 def _stale(one: Patient, job: Job, found: service.Found) -> Iterator[Diagnosis]:
@@ -329,8 +333,9 @@ def _server(one: Patient) -> Iterator[Diagnosis]:
 def _silent(one: Patient) -> Diagnosis:
     age = one.age(one.pid)
     said = f"process {one.pid} holds the port and does not answer GET /api/version"
-    if age is not None and age < YOUNG:
-        evidence = [said, f"it was started {age:.0f} s ago"]
+    found_gpu = any('msg="inference compute"' in line for line in one.lines)
+    if age is not None and age < YOUNG and not found_gpu:
+        evidence = [said, f"it was started {age:.0f} s ago and looks for its GPU"]
         return one.finds("server.starting", evidence, "wait a moment and look again", certainty="likely")
     since = f"it has run for {age:.0f} s" if age is not None else "how long it has run is not known"
     return one.finds(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import system
 from .commands import run
+from .launchctl import launchctl
 from .ollama_api import read_layers
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def read_supervisors(uid: int) -> dict[str, str]:
     """
     found = {}
     for domain in (f"gui/{uid}", f"user/{uid}", "system"):
-        answer = run(["/bin/launchctl", "print", domain])
+        answer = launchctl("print", domain)
         found.update({str(pid): f"{domain}/{label}" for pid, label in parse_services(answer.out).items()})
     return found
 
