@@ -30,8 +30,8 @@ LINES = 8
 """So many lines of evidence are kept for a diagnosis."""
 
 NOT_READ = ("available", "server", "tailscale", "supervisors")
-"""Parts whose being unknown is no fault in reading: brew is not asked without need, two are judged for themselves, and the last one
-only lends names."""
+"""Parts whose being unknown is no fault in reading: brew is not asked without need, two are judged for themselves, and the last
+one only lends names."""
 
 NO_TOOLS = re.compile(r"xcode-select|developer tools|python3?\S*: (command )?not found|No such file or directory.*python", re.I)
 """How a Mac says that its /usr/bin/python3 is only the door to tools that are not installed (macOS 12.3 and later)."""

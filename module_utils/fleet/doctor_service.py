@@ -16,9 +16,9 @@ from .shown import harmless
 from .units import MIB
 from .vocabulary import Severity, Unknown
 
-YOUNG = 45
-"""Seconds in which a server may look for its GPU before it answers; Ollama allows the search 30 (discover/runner.go,
-0.32), and tells the log of what it found (`inference compute`) before it answers."""
+YOUNG = 120
+"""Seconds in which a server may not answer yet: Ollama looks for its GPU for up to 30 (discover/runner.go, 0.32), and tells the
+log what it found, `inference compute`, before it answers. The healer waits as long (`healer_start_grace`)."""
 
 RESPAWNED = 15
 """A process younger than this, of a job that launchd started several times, is one of a loop (ThrottleInterval is 10 s)."""
