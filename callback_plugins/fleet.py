@@ -28,7 +28,7 @@ DOCUMENTATION = """
 """
 
 
-QUIET = frozenset({"validate_argument_spec", "assert", "set_fact", "fleet_address"})
+QUIET = frozenset({"validate_argument_spec", "assert", "set_fact", "fleet_address", "fleet_outcome"})
 """Actions on the controller whose success says nothing to a person; their failures are printed like all others."""
 
 
@@ -85,6 +85,20 @@ class CallbackModule(DefaultCallback):
         self._display.display(
             f"fatal: [{self.host_label(result)}]: {plain_message(message)}{details}",
             color=constants.COLOR_ERROR,
+            stderr=self.get_option("display_failed_stderr"),
+        )
+
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
+        """Print the sentence about a host that could not be asked."""
+        message = result.result.get("msg")
+        if self._display.verbosity or not isinstance(message, str) or "fleet_outcome" not in result.result:
+            super().v2_runner_on_unreachable(result)
+            return
+        if self._last_task_banner != result.task._uuid:
+            self._print_task_banner(result.task)
+        self._display.display(
+            f"unreachable: [{self.host_label(result)}]: {message}",
+            color=constants.COLOR_UNREACHABLE,
             stderr=self.get_option("display_failed_stderr"),
         )
 

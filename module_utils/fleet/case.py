@@ -11,11 +11,19 @@ from .vocabulary import Finding, Step, Unknown, unknown_in
 
 @dataclass(frozen=True)
 class Judged:
-    """What one concern lacks: its steps, what no step mends, and why it could not be judged if it could not."""
+    """What one concern lacks: its steps, what no step mends, and why it could not be judged if it could not.
+
+    `ours` is False where the inventory wants nothing of it, so that nothing was compared.
+    """
 
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
     unknown: Unknown | None = None
+    ours: bool = True
+
+
+NOT_OURS = Judged(ours=False)
+"""The answer about what the inventory leaves alone."""
 
 
 @dataclass(frozen=True)

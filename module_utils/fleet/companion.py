@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from . import companion_settings, desired_state, service
-from .case import Case, Judged
+from .case import NOT_OURS, Case, Judged
 from .residents import residents_of
 from .units import MIB
 from .vocabulary import Step, Unknown
@@ -312,7 +312,7 @@ def judge_program(case: Case) -> Judged:
     """Judge the program by the hash of what this checkout builds."""
     wanted = case.desired["companion"]
     if not wanted["wanted"]:
-        return Judged()
+        return NOT_OURS
     seen = case.part("companion")
     if isinstance(seen, Unknown):
         return Judged(unknown=seen)
@@ -337,7 +337,7 @@ def judge_healer(case: Case) -> Judged:
 def _judge_job(case: Case, concern: str, verb: str) -> Judged:
     wanted = case.desired[concern]
     if not wanted["managed"]:
-        return Judged()
+        return NOT_OURS
     seen, launchd = case.part("companion"), case.part("launchd")
     for part in (seen, launchd):
         if isinstance(part, Unknown):

@@ -22,7 +22,7 @@ from . import (
     tailnet,
     versions,
 )
-from .case import Case, Judged
+from .case import NOT_OURS, Case, Judged
 from .vocabulary import Finding, Step, Unknown, plain
 
 
@@ -173,7 +173,7 @@ def later_paths(case: Case) -> dict[str, str]:
 def judge_firewall(case: Case) -> Judged:
     """Judge the application firewall's rules by the paths behind all links."""
     if not case.desired["firewall"]["managed"]:
-        return Judged()
+        return NOT_OURS
     keg, firewall = case.part("homebrew"), case.part("firewall")
     if isinstance(firewall, Unknown):
         return Judged(unknown=firewall)
@@ -196,7 +196,7 @@ def judge_exposure(case: Case) -> Judged:
     """Judge who may reach the port: the packet filter's files, its job, and what the job last found in force."""
     desired = case.desired["exposure"]
     if not desired["managed"]:
-        return Judged()
+        return NOT_OURS
     seen = case.part("packet_filter")
     if isinstance(seen, Unknown):
         return Judged(unknown=seen)
@@ -228,11 +228,10 @@ def judge_models(case: Case) -> Judged:
 def judge_permissions(case: Case) -> Judged:
     """Judge who else may write where this fleet keeps its things; told, and mended by a person alone."""
     places, launchd = case.part("permissions"), case.part("launchd")
-    if isinstance(places, Unknown):
-        why = f"who may write there could not be read: {places.reason}"
-        return Judged(findings=(Finding(case.host, "permissions", "folders", "unknown", "readable", "note", why),))
-    if isinstance(launchd, Unknown):
-        return Judged()
+    for part in (places, launchd):
+        if isinstance(part, Unknown):
+            why = f"who may write there could not be read: {part.reason}"
+            return Judged(findings=(Finding(case.host, "permissions", "folders", "unknown", "readable", "note", why),))
     return Judged(findings=permissions.findings(case.host, permissions.places_from_json(places), launchd["uid"]))
 
 
@@ -268,7 +267,8 @@ IN_LAUNCHDS_PLACES = ("ollama_version", "ollama_service", "companion", "ollama_r
 def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan as plain data.
 
-    `steps` maps each concern that has some to its steps, `unknown` each concern that could not be read to the reason. `concerns`
+    `steps` maps each concern that has some to its steps, `unknown` each concern that could not be read to the reason, `not_ours`
+    names those of which the inventory wants nothing. `concerns`
     are those whose roles must run: they have steps, could not be read, or an earlier step changes what was observed. `paths` is
     where programs will lead after a change of version. `restarts` tells that the server will start anew and so lose what is
     loaded, `reloaded` what those steps load again. `needs_root` tells that a step in launchd's places needs it.
@@ -284,6 +284,7 @@ def judge(host: str, desired: Mapping[str, Any], observed: Mapping[str, Any]) ->
         "steps": {concern: plain(judged[concern].steps) for concern in acting},
         "findings": plain([finding for one in judged.values() for finding in one.findings]),
         "unknown": unknown,
+        "not_ours": [concern for concern in CONCERNS if not judged[concern].ours],
         "concerns": [concern for concern in CONCERNS if concern in acting or concern in unknown],
         "all": list(CONCERNS),
         "paths": later_paths(whole),

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from . import service
-from .case import Case, Judged
+from .case import NOT_OURS, Case, Judged
 from .units import GIB, MIB, bytes_of_gb, bytes_of_gib, gb_text
 from .vocabulary import Finding, Step, Unknown, plain, unknown_in
 
@@ -478,9 +478,12 @@ def judge(case: Case) -> Judged:
     desired = case.desired[CONCERN]
     wanted, part = wanted_from_json(desired), case.part(CONCERN)
     if isinstance(part, Unknown):
-        return Judged(unknown=part) if wanted.asked else Judged()
+        return Judged(unknown=part) if wanted.asked else NOT_OURS
     found = found_from_json(part)
-    return Judged(plan(found, wanted), findings(case.host, found, wanted, desired), lacking(found, wanted))
+    steps = plan(found, wanted)
+    # What was set before is still given back where nothing is asked for any more.
+    ours = wanted.asked or bool(steps)
+    return Judged(steps, findings(case.host, found, wanted, desired), lacking(found, wanted), ours)
 
 
 def found_from_json(data: Mapping[str, Any]) -> Found:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import environment
-from .case import Case, Judged
+from .case import NOT_OURS, Case, Judged
 from .vocabulary import Finding, Step, Unknown
 
 CONCERN = "shell_env"
@@ -320,7 +320,7 @@ def judge(case: Case) -> Judged:
     """Judge the block of the login user's shell."""
     wanted = case.desired[CONCERN]
     if wanted["managed"] is None:
-        return Judged()
+        return NOT_OURS
     refused = problems(wanted["variables"], wanted["aliases"]) if wanted["managed"] else ()
     if refused:
         return Judged(findings=refusals(case.host, CONCERN, refused))

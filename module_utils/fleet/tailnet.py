@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .case import Case, Judged
+from .case import NOT_OURS, Case, Judged
 from .environment import parse_host
 from .vocabulary import Finding, Step, Unknown, unknown_in
 
@@ -154,7 +154,7 @@ def judge(case: Case) -> Judged:
     desired = case.desired.get(CONCERN) or {}
     address, tcp, removed = desired.get("address") or "", desired.get("tcp") or (), desired.get("removed") or ()
     if not (address or tcp or removed):
-        return Judged()
+        return NOT_OURS
     part = case.part("tailscale")
     ours = bool(tcp or removed)
     if isinstance(part, Unknown):

@@ -27,6 +27,9 @@ LONG = {
         "test_one_machine_that_fails_alone_is_not_the_servers_fault",
         "test_a_machine_that_is_kept_out_as_declared_is_a_note",
     ],
+    "test_drift": [
+        "test_a_mac_that_checks_itself_needs_no_controller",
+    ],
     "test_exposure": [
         "test_it_can_be_taken_away_and_comes_back_without_cutting_a_connection",
         "test_a_scope_lets_in_what_it_says",

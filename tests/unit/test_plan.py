@@ -57,6 +57,7 @@ def test_a_converged_mac_has_no_steps_and_no_concerns():
         "steps": {},
         "findings": [],
         "unknown": {},
+        "not_ours": [],
         "concerns": [],
         "all": list(CONCERNS),
         "paths": {},
@@ -78,6 +79,28 @@ def test_a_bare_mac_has_every_concern_in_order():
     assert steps["ollama_models"] == ["pull qwen3:8b", "load qwen3:8b"]
     assert plan["restarts"] is True
     assert plan["needs_root"] is False
+
+
+@pytest.mark.parametrize(
+    ("concern", "left_alone"),
+    [
+        ("exposure", {"managed": False}),
+        ("firewall", {"managed": False}),
+        ("tailscale_serve", {"address": "", "tcp": [], "removed": []}),
+        ("companion", {"wanted": False}),
+        ("ollama_residents", {"managed": False}),
+        ("log_rotation", {"managed": False}),
+        ("healer", {"managed": False}),
+        ("shell_env", {"managed": None}),
+        ("power", {"managed": None, "gpu_wired_limit_mib": None}),
+    ],
+)
+def test_what_the_inventory_leaves_alone_is_said_to_be_so(concern, left_alone):
+    wants = desired()
+    wants[concern] = {**wants[concern], **left_alone}
+    plan = judge("mac-mini", wants, observed())
+    assert concern in plan["not_ours"] or concern in plan["steps"]
+    assert not set(plan["not_ours"]) & (set(plan["steps"]) | set(plan["unknown"]))
 
 
 CONCERNS_OF = {

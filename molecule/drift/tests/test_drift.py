@@ -1,8 +1,13 @@
-"""Every drift of tests/support/drifts.py on both Macs at once: named, not touched, mended, and nothing else done."""
+"""Every drift of tests/support/drifts.py on both Macs at once: reported, named, not touched, mended, and nothing else done.
+
+The report, check mode and a real run are three answers to one question, held against each other.
+"""
 
 import contextlib
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -39,23 +44,33 @@ def _mended(request):
 
 
 @pytest.mark.parametrize("together", rounds(), ids=lambda drifts: " + ".join(map(str, drifts)))
-def test_drift_is_named_and_mended_and_nothing_else(together: tuple[Drift, ...]) -> None:
+def test_drift_is_named_and_mended_and_nothing_else(together: tuple[Drift, ...], tmp_path: Path) -> None:
     expected = {mac.name: steps for mac, steps in zip(MACS, on_both(lambda mac: wanted_steps(together, mac)), strict=True)}
     for drift in together:
         on_both(drift.make)
     before = on_both(lambda mac: mac.state())
     pids = on_both(lambda mac: mac.pid())
 
+    report = FLEET.play("playbooks/drift.yml", "--limit", "ollama_servers", "-e", f"drift_reports_path={tmp_path}")
+    assert report.rc == (2 if any(expected.values()) else 0), report.screen
+    assert reported(tmp_path) == expected
+
     check = FLEET.play(PLAYBOOK, "--check", "--diff")
     assert check.rc == 0, check.screen
     assert {mac.name: check.steps(mac.name) for mac in MACS} == expected
-    assert on_both(lambda mac: mac.state()) == before, "check mode touched something"
+    assert on_both(lambda mac: mac.state()) == before, "a look touched something"
 
     run = FLEET.play(PLAYBOOK)
     assert run.rc == 0, run.screen
     assert {mac.name: run.steps(mac.name) for mac in MACS} == expected
     if not any(drift.restarts for drift in together):
         assert on_both(lambda mac: mac.pid()) == pids, "a healthy service was restarted"
+
+
+def reported(folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Return the drifts of a report, as (action, item), in order."""
+    content = json.loads((folder / "drift.json").read_text())
+    return {host["host"]: [(one["action"], one["item"]) for one in host["drifts"]] for host in content["hosts"]}
 
 
 def wanted_steps(together: tuple[Drift, ...], mac: Mac) -> list[tuple[str, str]]:
