@@ -170,7 +170,10 @@ KINDS: Mapping[str, Kind] = {
     "unexplained.server": Kind("it does not answer as Ollama does, and nothing here says why", "ollama_service"),
     "unexplained.headers": Kind("it serves web pages of strangers, and nothing here says why", "ollama_service"),
     "unexplained.model": Kind("a model is not as it should be, and nothing here says why", "ollama_models"),
-    "unexplained.completion": Kind("a model completes nothing, and nothing here says why", "ollama_models"),
+    "unexplained.completion": Kind(
+        "a model completes nothing, and nothing here says why", "ollama_models", "error",
+        ("model.not_loaded", "model.not_pinned", "unexplained.model"),
+    ),
     "unexplained.reach": Kind("others do not reach it, and nothing here says why", "host"),
     "unexplained.unread": Kind("what it is could not be read, and nothing here says why", "host"),
 }  # fmt: skip
