@@ -158,7 +158,7 @@ KINDS: Mapping[str, Kind] = {
     "reach.tailnet_address": Kind(
         "its tailnet address is not the inventory's", "tailscale_serve", "error", ("unexplained.reach/tailnet",)
     ),
-    "reach.lan_down": Kind("it is not on the LAN", "host", "error", ("unexplained.reach",)),
+    "reach.lan_down": Kind("it is not on the LAN", "host", "error", ("unexplained.reach", "registry.unreachable")),
     "reach.one_machine": Kind("one machine does not reach it, others do", "host", "warning"),
     "reach.local_network_privacy": Kind("macOS keeps a job of the fleet out of the local network", "healer", "warning"),
     "reach.not_exposed": Kind("it keeps a machine out, as declared", "exposure", "note"),
@@ -167,7 +167,10 @@ KINDS: Mapping[str, Kind] = {
     "drift.pending": Kind("it is not what the inventory says", "host", "note"),
     "unexplained.service": Kind("its job is not as it should be, and nothing here says why", "ollama_service"),
     "unexplained.listener": Kind("its port is not held as it should be, and nothing here says why", "ollama_service"),
-    "unexplained.server": Kind("it does not answer as Ollama does, and nothing here says why", "ollama_service"),
+    "unexplained.server": Kind(
+        "it does not answer as Ollama does, and nothing here says why", "ollama_service", "error",
+        ("drift.pending/ollama_models",),
+    ),
     "unexplained.headers": Kind("it serves web pages of strangers, and nothing here says why", "ollama_service"),
     "unexplained.model": Kind("a model is not as it should be, and nothing here says why", "ollama_models"),
     "unexplained.completion": Kind(

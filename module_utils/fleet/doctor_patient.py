@@ -105,8 +105,8 @@ class Patient:
 
     @property
     def strangers(self) -> tuple[int, ...]:
-        """Return the processes that hold the port and are not the service."""
-        if isinstance(self.listener, Unknown):
+        """Return the processes that hold the port and are not the service; nobody, where the service is not known."""
+        if isinstance(self.listener, Unknown) or isinstance(self.launchd, Unknown):
             return ()
         return tuple(dict.fromkeys(int(pid) for pid in self.listener["pids"] if pid != self.pid))
 

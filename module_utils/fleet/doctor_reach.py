@@ -230,7 +230,7 @@ def _only(one: Patient, name: str) -> bool:
 def _lan(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
     lost = [cell for cell in failing if network_class(cell.network) == "lan"]
     addresses = one.part("addresses")
-    gone = not isinstance(addresses, Unknown) and addresses.get("lan") == [] and bool(lost)
+    gone = not isinstance(addresses, Unknown) and addresses.get("lan") == []
     nameless = bool(lost) and all(cell.found == "unresolved" for cell in lost) and _only(one, "lan")
     if gone or nameless:
         why = "it has no address in a LAN" if gone else "nobody can resolve its .local name, over the tailnet it is reached"

@@ -320,7 +320,9 @@ def _server(one: Patient) -> Iterator[Diagnosis]:
              f"the running process has OLLAMA_HOST {harmless(running)}" if running else "the running process has no OLLAMA_HOST"],
             f"{_run(one)}; a change of OLLAMA_HOST in a shell or with `launchctl setenv` does not reach the service",
         )  # fmt: skip
-    if one.holds_port and isinstance(one.version, Unknown) and "timed out" in one.version.reason:
+    # A connection that does not even come is not the server's silence: something filters what the Mac asks itself.
+    takes = not isinstance(one.listener, Unknown) and bool(one.listener["open"])
+    if one.holds_port and takes and isinstance(one.version, Unknown) and "timed out" in one.version.reason:
         yield _silent(one)
     elif one.version is None and one.pid is not None and not one.strangers and not _respawns(one):
         age = one.age(one.pid)

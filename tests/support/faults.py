@@ -396,6 +396,15 @@ ELSEWHERE = "/sbin/pfctl -a com.apple/050.elsewhere"
 EXPOSURE = "ollama-fleet.exposure"
 
 
+def _elsewhere(mac: Mac) -> None:
+    """Load rules of somebody else, who keeps LAN and tailnet out and the Mac itself not."""
+    rules = "".join(
+        f"block in quick proto tcp from {network} to any port 11434\n"
+        for network in ("192.168.1.0/24", "fd00:1::/64", "100.64.0.0/10", "fe80::/10")
+    )
+    mac.fleet.lab("exec", mac.name, "--user", "root", "--", *ELSEWHERE.split(), "-f", "-", text=rules)
+
+
 def _unguarded(mac: Mac) -> None:
     mac.run("/bin/launchctl", "bootout", f"system/{EXPOSURE}", user="root")
     mac.run("/sbin/pfctl", "-a", "com.apple/100.ollama-fleet", "-F", "all", user="root")
@@ -462,9 +471,8 @@ FAULTS = (
     Fault("a job is booted out", by_hand(lambda mac: mac.boot_out(f"{mac.target}.heal"), _heal_back), ("jobs.silent",)),
     Fault("no registry", switch("offline"), ("registry.unreachable",)),
     Fault("the packet filter is empty", by_hand(_unguarded, _guarded), ("exposure.not_enforced",)),
-    Fault("somebody else's rule is in the way", by_hand(
-        shell(f"printf 'block in quick proto tcp from any to any port 11434\\n' | {ELSEWHERE} -f -", "root"),
-        shell(f"{ELSEWHERE} -F all", "root")), ("unexplained.reach",)),
+    Fault("somebody else's rule is in the way", by_hand(_elsewhere, shell(f"{ELSEWHERE} -F all", "root")), ("unexplained.reach",),
+          words=("pfctl",)),
     Fault("Tailscale is stopped", switch("tailscale-stopped"), ("reach.tailnet_down",)),
     Fault("the tailnet is lost", switch("tailnet-down"), ("reach.tailnet_down",)),
     Fault("the cable is pulled", switch("lan-down"), ("reach.lan_down",)),

@@ -483,6 +483,21 @@ def test_an_asker_that_is_off_the_tailnet_proves_nothing():
     assert examined(None, None, found) == ()
 
 
+def test_a_server_that_the_mac_itself_cannot_reach_is_not_called_silent():
+    parts = observed(**SILENT, listener={"addresses": ["*"], "pids": [PID], "commands": ["ollama"], "open": False})
+    assert ids(parts) == ["unexplained.server"]
+
+
+def test_where_launchd_tells_nothing_nobody_is_a_stranger():
+    assert set(ids(observed(launchd={"unknown": "Operation not permitted"}))) == {"host.unread"}
+
+
+def test_a_mac_without_a_lan_is_told_though_nobody_asked_there():
+    parts = observed(addresses={"lan": []}, models={**observed()["models"], "registry": {"qwen3:8b": {"unknown": "no route"}}})
+    (one,) = examined(parts, None, reach(answer("tailnet")))
+    assert (one.id, one.consequences) == ("reach.lan_down", ("registry.unreachable",))
+
+
 def test_a_model_that_is_resident_and_swaps_is_not_too_large_for_the_limit_of_the_others():
     parts = observed(
         machine={**observed()["machine"], "swap_used_bytes": 9 * 10**9},
