@@ -153,7 +153,9 @@ KINDS: Mapping[str, Kind] = {
     "registry.unreachable": Kind("a registry of models does not answer", "machine", "note"),
     # Who reaches it.
     "reach.firewall_blocks": Kind("the application firewall keeps others out", "firewall", "error", ("unexplained.reach",)),
-    "reach.packet_filter_blocks": Kind("the packet filter keeps others out", "exposure", "error", ("unexplained.reach",)),
+    "reach.packet_filter_blocks": Kind(
+        "the packet filter keeps others out", "exposure", "error", ("unexplained.reach", "reach.lan_down")
+    ),
     "reach.tailnet_down": Kind("it is not on the tailnet", "tailscale_serve", "error", ("unexplained.reach",)),
     "reach.tailnet_address": Kind(
         "its tailnet address is not the inventory's", "tailscale_serve", "error", ("unexplained.reach/tailnet",)

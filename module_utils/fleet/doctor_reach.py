@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from .vocabulary import Unknown, unknown_in
 
 ENABLED = 1
 """State of the application firewall: 0 off, 1 on, 2 blocks all."""
+
+NO_WAY = re.compile(r"[Nn]o route to host|[Nn]etwork is (unreachable|down)|name resolution|nodename nor servname|not known")
+"""What a Mac says of a registry when it has no way off its own wire: what it fails to reach then says nothing of others."""
 
 # What is asked. -----------------------------------------------------------------------------------------------------------
 
@@ -118,8 +122,9 @@ def _offline(host: str, look: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     part = observed.get("tailscale") or {}
     if unknown_in(part) is not None or not tailnet_from_json(part).running:
         yield host, "tailnet"
-    addresses = observed.get("addresses") or {}
-    if addresses.get("lan") == []:
+    addresses, registry = observed.get("addresses") or {}, (observed.get("models") or {}).get("registry") or {}
+    stuck = [answer for answer in map(unknown_in, registry.values()) if answer is not None and NO_WAY.search(answer.reason)]
+    if addresses.get("lan") == [] or stuck:
         yield host, "local"
         yield host, "lan"
 
@@ -134,7 +139,7 @@ def network_class(network: str) -> str:
 
 def usable_cells(one: Patient) -> list[Cell]:
     """Return the answers that say something about this server, and not about the machine that asked."""
-    return [cell for cell in one.reach.cells if (cell.asker, cell.network) not in one.reach.offline]
+    return [cell for cell in one.reach.cells if cell.status == 200 or (cell.asker, cell.network) not in one.reach.offline]
 
 
 def unserved(one: Patient) -> list[Cell]:
@@ -231,12 +236,13 @@ def _lan(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
     lost = [cell for cell in failing if network_class(cell.network) == "lan"]
     addresses = one.part("addresses")
     gone = not isinstance(addresses, Unknown) and addresses.get("lan") == []
-    nameless = bool(lost) and all(cell.found == "unresolved" for cell in lost) and _only(one, "lan")
-    if gone or nameless:
-        why = "it has no address in a LAN" if gone else "nobody can resolve its .local name, over the tailnet it is reached"
+    silent = bool(lost) and all(cell.found in ("unresolved", "timed_out", "no_route") for cell in lost) and _only(one, "lan")
+    if gone or silent:
+        why = "it has no address in a LAN" if gone else "over the tailnet it is reached"
         yield one.finds(
             "reach.lan_down", [why, *map(told, lost[:3])],
-            "look at its cable or Wi-Fi, and whether fleet_local_name is the name in System Settings > General > Sharing",
+            "look at its cable or Wi-Fi, whether fleet_local_name is the name in System Settings > General > Sharing, and at what"
+            " else filters packets there",
             "lan", certainty="sure" if gone else "likely",
         )  # fmt: skip
 

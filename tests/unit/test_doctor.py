@@ -497,6 +497,15 @@ def test_a_mac_without_a_lan_is_told_though_nobody_asked_there():
     assert (one.id, one.consequences) == ("reach.lan_down", ("registry.unreachable",))
 
 
+def test_an_asker_without_a_way_off_its_wire_proves_nothing_but_what_it_reaches():
+    askers = (Asker(HOST, answers=(own(),)), Asker("macbook-pro", answers=(answer(found="timed_out"), answer("tailnet"))))
+    registry = {"qwen3:8b": {"unknown": "registry.ollama.ai: [Errno 65] No route to host"}}
+    looks = {"macbook-pro": {"observation": observed(models={**observed()["models"], "registry": registry})}}
+    assert examined(None, None, doctor.doctor_reach.reaches(askers, [patients.SERVER], looks)[HOST]) == ()
+    (one,) = examined(None, None, doctor.doctor_reach.reaches(askers, [patients.SERVER], {})[HOST])
+    assert (one.id, one.certainty) == ("reach.lan_down", "likely")
+
+
 def test_a_model_that_is_resident_and_swaps_is_not_too_large_for_the_limit_of_the_others():
     parts = observed(
         machine={**observed()["machine"], "swap_used_bytes": 9 * 10**9},
