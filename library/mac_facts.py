@@ -116,7 +116,8 @@ options:
   details:
     description: >-
       Whether to read as well what no step depends on: C(processes) that name Ollama or hold its port, with those that started
-      them; C(logs), the last lines of O(logs); C(heartbeats), when each job of the fleet last ran.
+      them; C(logs), the last lines of O(logs); C(heartbeats), when each job of the fleet last ran; C(job_logs), what they wrote;
+      C(supervisors), which launchd job each process is; C(damage), files of models whose size is not what their manifest says.
     type: bool
     default: false
   logs:
@@ -314,6 +315,9 @@ def main() -> None:
             processes=lambda: details.read_processes(wanted["port"]),
             logs=lambda: details.read_logs(wanted["logs"]),
             heartbeats=lambda: details.read_heartbeats(home),
+            supervisors=lambda: details.read_supervisors(uid),
+            job_logs=lambda: details.read_job_logs(home),
+            damage=lambda: details.read_damage(Path(wanted["models_path"] or f"{home}/.ollama/models")),
         )
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}

@@ -30,7 +30,8 @@ class Keg:
     `installed` are the versions in the Cellar, oldest first, `linked` is the one that `opt/FORMULA` points to, `program` is the
     resolved path of the executable ("" when the links lead nowhere). `pin` is the version that `brew pin` holds, "" when it leads
     nowhere. `unproved` is the version that was linked before the present one, until that has proved itself. `refused` are those
-    that were tried on this Mac and taken back, with the reason.
+    that were tried on this Mac and taken back, with the reason. `runner` tells whether llama-server is where Ollama looks for
+    it, None where the version brings none or there is no program.
     """
 
     brew: bool
@@ -41,6 +42,7 @@ class Keg:
     pin: str = ""
     unproved: str = ""
     refused: tuple[tuple[str, str], ...] = ()
+    runner: bool | None = None
 
     @property
     def usable(self) -> bool:

@@ -16,6 +16,7 @@ ADDED_BY_LAUNCHD = frozenset({"XPC_SERVICE_NAME", "OSLogRateLimit", "MallocSpace
 _HEADER = re.compile(r"(?P<target>\S+) = \{")
 _SCALAR = re.compile(r"\t(?P<key>[a-z][a-z ()]*?) = (?P<value>[^{].*|\{.+)?")
 _BLOCK = re.compile(r"\t(?P<key>[a-z][a-z ]*?) = \{")
+_SERVICE = re.compile(r"\t\t\s*(?P<pid>[1-9][0-9]*)\s+\S+\s+(?P<label>\S+)\s*")
 _DISABLED = re.compile(r'\s*"(?P<label>[^"]+)" => (?P<word>disabled|enabled|true|false)')
 
 
@@ -142,6 +143,15 @@ def parse_disabled(text: str) -> frozenset[str]:
         if found and found["word"] in ("disabled", "true"):
             labels.add(found["label"])
     return frozenset(labels)
+
+
+def parse_services(text: str) -> dict[int, str]:
+    """Return process -> label of everything that runs in a domain, from `launchctl print DOMAIN` (macOS 13 to 26).
+
+    Applications that somebody started are in it too, as `application.com.electron.ollama.123.456`.
+    """
+    block = text.partition("\n\tservices = {\n")[2].partition("\n\t}")[0]
+    return {int(found["pid"]): found["label"] for found in map(_SERVICE.fullmatch, block.split("\n")) if found}
 
 
 def is_login_domain(text: str) -> bool:

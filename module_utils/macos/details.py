@@ -1,4 +1,4 @@
-"""Read what a person asks about and no step depends on: processes, the ends of logs, the heartbeats of the jobs."""
+"""Read what a person asks about and no step depends on: processes, the ends of logs, heartbeats of jobs, files of models."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from . import system
 from .commands import run
+from .launchctl import launchctl
+from .ollama_api import read_layers
 
 if TYPE_CHECKING:
+    from fleet.companion import log_path
+    from fleet.launchctl_output import parse_services
     from fleet.processes import COLUMNS, Process, parse, relevant
     from fleet.vocabulary import Unknown
 else:
+    from ansible.module_utils.fleet.companion import log_path
+    from ansible.module_utils.fleet.launchctl_output import parse_services
     from ansible.module_utils.fleet.processes import COLUMNS, Process, parse, relevant
     from ansible.module_utils.fleet.vocabulary import Unknown
 
@@ -24,6 +30,9 @@ TAIL_BYTES = 64 << 10
 TAIL_LINES = 200
 LINE_LENGTH = 500
 """What is read of a log, whatever it holds: a line may be a megabyte, and the log a program's binary output."""
+
+DAMAGES = 50
+"""How many damaged files are told of; the first tells enough."""
 
 STATES = ("residents", "logs", "heal")
 """The verbs of the fleet's program that leave a state behind."""
@@ -38,8 +47,25 @@ def read_processes(port: int) -> tuple[Process, ...]:
     return relevant(parse(answer.out), system.read_listener(port)["pids"])
 
 
+def read_supervisors(uid: int) -> dict[str, str]:
+    """Return process -> service target of what launchd runs in the domains that concern a user; needs no root.
+
+    A process is a text here, since it is a key. A domain that is not there has no services.
+    """
+    found = {}
+    for domain in (f"gui/{uid}", f"user/{uid}", "system"):
+        answer = launchctl("print", domain)
+        found.update({str(pid): f"{domain}/{label}" for pid, label in parse_services(answer.out).items()})
+    return found
+
+
+def read_job_logs(home: str) -> dict[str, Any]:
+    """Return the ends of what the fleet's own jobs wrote, as `read_logs` does."""
+    return read_logs(log_path(home, verb) for verb in STATES)
+
+
 def read_logs(paths: Iterable[str]) -> dict[str, Any]:
-    """Return `size_bytes`, `modified_at` and the last lines (`tail`) of each log; None for one that is not there."""
+    """Return `size_bytes`, `modified_at`, `writable` and the last lines (`tail`) of each log; None for one that is not there."""
     return {path: _read_log(Path(path).expanduser()) for path in paths}
 
 
@@ -61,8 +87,33 @@ def _read_log(path: Path) -> Any:
     return {
         "size_bytes": status.st_size,
         "modified_at": modified,
+        "writable": os.access(path, os.W_OK),
         "tail": [line[:LINE_LENGTH] for line in lines[-TAIL_LINES:]],
     }
+
+
+def read_damage(store: Path) -> list[dict[str, Any]]:
+    """Return the files of models that are not what the manifests say, by size: nothing is hashed, which would take minutes.
+
+    An entry has `model`, `digest`, `wanted` (bytes) and `found`: bytes, None for a file that is absent, or why it is unknown.
+    """
+    damage = []
+    for name, layers in read_layers(store):
+        for digest, wanted in layers:
+            found = _blob(store / "blobs" / digest.replace(":", "-"))
+            if found != wanted:
+                damage.append({"model": name, "digest": digest, "found": found, "wanted": wanted})
+    return damage[:DAMAGES]
+
+
+def _blob(path: Path) -> Any:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        return Unknown(str(problem))
+    return size if os.access(path, os.R_OK) else Unknown(f"{path} may not be read")
 
 
 def read_heartbeats(home: str) -> dict[str, Any]:

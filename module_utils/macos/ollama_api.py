@@ -163,7 +163,18 @@ def read_store(folder: Path) -> tuple[Installed, ...]:
 
     A file that is not JSON is left out, as `/api/tags` does.
     """
-    models = []
+    return tuple(
+        Installed(name, hashlib.sha256(text).hexdigest(), sum(size for _, size in layers))
+        for name, text, layers in _manifests(folder)
+    )
+
+
+def read_layers(folder: Path) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return digest and bytes of every layer of each model in the store, the config included."""
+    return [(name, layers) for name, _, layers in _manifests(folder)]
+
+
+def _manifests(folder: Path) -> Iterator[tuple[str, bytes, list[tuple[str, int]]]]:
     root = folder / "manifests"
     for path in sorted(root.glob("*/*/*/*")):
         if not path.is_file():
@@ -171,11 +182,10 @@ def read_store(folder: Path) -> tuple[Installed, ...]:
         text = path.read_bytes()
         try:
             manifest = json.loads(text)
-            size = sum(int(layer["size"]) for layer in [manifest["config"], *manifest["layers"]])
+            layers = [(str(layer["digest"]), int(layer["size"])) for layer in [manifest["config"], *manifest["layers"]]]
         except (ValueError, KeyError, TypeError):
             continue
-        models.append(Installed(str(ModelName(*path.relative_to(root).parts)), hashlib.sha256(text).hexdigest(), size))
-    return tuple(models)
+        yield str(ModelName(*path.relative_to(root).parts)), text, layers
 
 
 def registry_digest(name: str, timeout: float = 5) -> str | Unknown:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fleet.homebrew import Keg
     from fleet.permissions import Place
     from fleet.tailnet import in_tailnet
-    from fleet.versions import order
+    from fleet.versions import is_older, order
     from fleet.vocabulary import Unknown
 else:
     from ansible.module_utils.fleet.application_firewall import (
@@ -44,7 +44,7 @@ else:
     from ansible.module_utils.fleet.homebrew import Keg
     from ansible.module_utils.fleet.permissions import Place
     from ansible.module_utils.fleet.tailnet import in_tailnet
-    from ansible.module_utils.fleet.versions import order
+    from ansible.module_utils.fleet.versions import is_older, order
     from ansible.module_utils.fleet.vocabulary import Unknown
 
 
@@ -76,9 +76,22 @@ def read_keg(prefix: str, formula: str, program: str) -> Keg:
         program=resolved if os.access(resolved, os.X_OK) else "",
         pinned=pin.is_symlink(),
         pin=pin.resolve().name if pin.is_dir() else "",
+        runner=_has_runner(Path(resolved), linked) if os.access(resolved, os.X_OK) else None,
         unproved=_note(cellar / linked / UNPROVED) if linked else "",
         refused=tuple((keg.name, _note(keg / REFUSED)) for keg in sorted(kegs) if (keg / REFUSED).is_file()),
     )
+
+
+RUNNER_SINCE = "0.30"
+"""From this version on a model is loaded by a llama-server beside the program; before, `ollama runner` was the runner."""
+
+
+def _has_runner(program: Path, version: str) -> bool | None:
+    """Tell whether llama-server lies where Ollama looks for it, from its resolved program (llm/llama_binary.go, 0.32)."""
+    if not version or is_older(version, RUNNER_SINCE):
+        return None
+    places = (program.parent, program.parent / "lib" / "ollama", program.parent.parent / "lib" / "ollama")
+    return any(os.access(place / "llama-server", os.X_OK) for place in places)
 
 
 def _note(path: Path) -> str:

@@ -22,6 +22,15 @@ LONG = {
         "test_a_mac_whose_last_resident_goes_has_no_job_for_residents_and_gets_it_back",
         "test_program_and_jobs_move_with_the_service_to_the_start_of_the_machine_and_back",
     ],
+    "test_doctor": [
+        "test_each_other_fault_is_named_and_nothing_else",
+        "test_a_fleet_that_is_away_is_told_and_half_of_it_too",
+        "test_what_was_not_asked_is_said_where_a_run_is_limited",
+        "test_a_fleet_without_servers_is_a_sentence",
+        "test_a_rule_for_another_network_and_another_address_are_named",
+        "test_one_machine_that_fails_alone_is_not_the_servers_fault",
+        "test_a_machine_that_is_kept_out_as_declared_is_a_note",
+    ],
     "test_drift": [
         "test_a_mac_that_checks_itself_needs_no_controller",
     ],

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 
+import pytest
+from ansible.module_utils.fleet.launchctl_output import parse_services
 from ansible.module_utils.fleet.processes import COLUMNS, Process, parse, relevant
-from ansible.module_utils.macos import details
+from ansible.module_utils.macos import details, system
 from ansible.module_utils.macos.commands import run
+from hypothesis import given
+from hypothesis import strategies as st
 
 LISTING = """\
     1     0   9000 root             Thu Nov 26 04:00:00 2026     /sbin/launchd
@@ -68,3 +73,77 @@ def test_heartbeats_are_when_each_job_ran_last(tmp_path):
     assert read["heal"] == "2026-11-26T04:00:00Z"
     assert read["residents"] is None
     assert "logs.json" in read["logs"].reason
+
+
+SERVICES = """\
+gui/501 = {
+\ttype = login
+\tservices = {
+\t\t     152      - \tcom.user.ollama
+\t\t       0      0 \tcom.user.ollama.heal
+\t\t       -     78 \tcom.example.broken
+\t\t     777    (pe) \tapplication.com.electron.ollama.1.2
+\t}
+
+\tdisabled services = {
+\t\t     999      - \tnot.a.service
+\t}
+}
+"""
+
+
+def test_what_runs_in_a_domain_is_read_by_its_process():
+    assert parse_services(SERVICES) == {152: "com.user.ollama", 777: "application.com.electron.ollama.1.2"}
+    assert parse_services("Could not find domain") == {}
+
+
+@given(st.text())
+def test_no_print_breaks_the_reader(text):
+    assert isinstance(parse_services(text), dict)
+
+
+def test_files_of_models_are_held_against_their_manifest_by_size(tmp_path):
+    blobs, manifests = tmp_path / "blobs", tmp_path / "manifests" / "registry.ollama.ai" / "library" / "qwen3"
+    blobs.mkdir()
+    manifests.mkdir(parents=True)
+    layers = [{"digest": f"sha256:{name}", "size": 5} for name in ("good", "short", "absent")]
+    (manifests / "8b").write_text(json.dumps({"config": {"digest": "sha256:config", "size": 2}, "layers": layers}))
+    (manifests / "broken").write_text("{")
+    for name, content in (("config", "{}"), ("good", "12345"), ("short", "1234")):
+        (blobs / f"sha256-{name}").write_text(content)
+    assert details.read_damage(tmp_path) == [
+        {"model": "qwen3:8b", "digest": "sha256:short", "found": 4, "wanted": 5},
+        {"model": "qwen3:8b", "digest": "sha256:absent", "found": None, "wanted": 5},
+    ]
+    assert details.read_damage(tmp_path / "nowhere") == []
+
+
+def test_a_log_says_whether_it_may_be_written(tmp_path, monkeypatch):
+    log = tmp_path / "err.log"
+    log.write_text("x")
+    assert details.read_logs([str(log)])[str(log)]["writable"] is True
+    # Whoever runs this may be root, who may write everything.
+    monkeypatch.setattr(details.os, "access", lambda path, mode: mode != os.W_OK)
+    assert details.read_logs([str(log)])[str(log)]["writable"] is False
+
+
+@pytest.mark.parametrize(
+    ("version", "place", "there"),
+    [
+        ("0.32.15", "libexec/lib/ollama", True),
+        ("0.32.15", "libexec", True),
+        ("0.32.15", "lib/ollama", True),
+        ("0.32.15", "bin", False),
+        ("0.24.0", "bin", None),
+    ],
+)
+def test_llama_server_is_looked_for_where_ollama_looks(tmp_path, version, place, there):
+    keg = tmp_path / "Cellar" / "ollama" / version
+    for path in (keg / "libexec" / "ollama", keg / place / "llama-server"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    (tmp_path / "opt").mkdir()
+    (tmp_path / "opt" / "ollama").symlink_to(keg)
+    assert system.read_keg(str(tmp_path), "ollama", str(tmp_path / "opt" / "ollama" / "libexec" / "ollama")).runner is there
+    assert system.read_keg(str(tmp_path), "ollama", str(tmp_path / "nowhere")).runner is None
