@@ -136,8 +136,9 @@ def test_a_mac_that_checks_itself_needs_no_controller(fleet: Story, tmp_path: Pa
     mini = fleet.mac("mac-mini")
 
     def pull() -> str:
-        line = "cd ~ && LC_ALL=C.UTF-8 venv/bin/ansible-pull -U ~/fleet.git -d ~/fleet -i ~/fleet/inventory -i localhost, -l mac-mini"
-        return mini.run("sh", "-c", f"{line} playbooks/drift.yml -e preflight_offline=true > pull.log 2>&1; echo $?").strip()
+        line = "cd ~ && LC_ALL=C.UTF-8 venv/bin/ansible-pull -U ~/fleet.git -d ~/fleet"
+        which = "-i ~/fleet/inventory -i localhost, -l mac-mini playbooks/drift.yml -e preflight_offline=true"
+        return mini.run("sh", "-c", f"{line} {which} > pull.log 2>&1; echo $?").strip()
 
     assert pull() == "0", mini.run("cat", "/Users/felipe/pull.log")
     mini.run("/bin/launchctl", "disable", mini.target)
