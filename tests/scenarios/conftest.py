@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.core import CORE
 from tests.support.drifts import Mac
 from tests.support.fleet import Fleet
-from tests.support.long import LONG
 
 
 class Story(Fleet):
@@ -52,5 +52,5 @@ def mini(fleet: Story) -> Mac:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the stories that run once a week."""
     for item in items:
-        if getattr(item, "originalname", "") in LONG.get(item.path.stem, ()):
+        if getattr(item, "originalname", "") not in CORE.get(item.path.stem, ()):
             item.add_marker(pytest.mark.long)

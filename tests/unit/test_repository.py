@@ -694,10 +694,10 @@ def test_preflight_accepts_the_fleet_as_it_is_and_asks_no_mac():
 
 
 def test_every_story_of_the_long_run_exists():
-    spec = importlib.util.spec_from_file_location("long", ROOT / "tests/support/long.py")
+    spec = importlib.util.spec_from_file_location("core", ROOT / "tests/support/core.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name, functions in module.LONG.items():
+    for name, functions in module.CORE.items():
         defined = {
             node.name for node in ast.parse((ROOT / f"tests/scenarios/{name}.py").read_text()).body if hasattr(node, "name")
         }
