@@ -1,7 +1,7 @@
 """Stories that run at each change: one or two of each promise, since CI has an hour and a half on two cores.
 
-All others vary one of these, or repeat over a whole fleet what a table in tests/unit or tests/conformance says too; they run once a
-week. `tools/test long` runs them.
+All others vary one of these, or repeat over a whole fleet what a table in tests/unit or tests/conformance says too; they run
+once a week. `tools/test long` runs them.
 """
 
 from __future__ import annotations
