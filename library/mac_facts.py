@@ -117,7 +117,8 @@ options:
     description: >-
       Whether to read as well what no step depends on: C(processes) that name Ollama or hold its port, with those that started
       them; C(logs), the last lines of O(logs); C(heartbeats), when each job of the fleet last ran; C(job_logs), what they wrote;
-      C(supervisors), which launchd job each process is; C(damage), files of models whose size is not what their manifest says.
+      C(supervisors), which launchd job each process is; C(damage), files of models whose size is not what their manifest says;
+      C(closed), what of the models' store the connecting user may not read or replace.
     type: bool
     default: false
   logs:
@@ -304,20 +305,22 @@ def main() -> None:
         "server": lambda: observe_server(wanted),
         "models": lambda: observe_models(wanted, home),
         "tailscale": lambda: tailscale.observe(home, wanted["tailscale_socket"]),
-        "addresses": system.read_addresses,
+        "addresses": lambda: system.read_addresses(wanted["networks"]),
         "machine": lambda: system.read_machine(Path(wanted["models_path"] or home)),
         "shell_block": lambda: shell_file.observe(wanted["shell_file"]) if wanted["shell_file"] else None,
         "power": lambda: power.observe(asked=wanted["power"]),
         "own_files": lambda: system.read_kinds(wanted["own_files"]),
     }
     if wanted["details"]:
+        store = Path(wanted["models_path"] or f"{home}/.ollama/models")
         parts.update(
             processes=lambda: details.read_processes(wanted["port"]),
             logs=lambda: details.read_logs(wanted["logs"]),
             heartbeats=lambda: details.read_heartbeats(home),
             supervisors=lambda: details.read_supervisors(uid),
             job_logs=lambda: details.read_job_logs(home),
-            damage=lambda: details.read_damage(Path(wanted["models_path"] or f"{home}/.ollama/models")),
+            damage=lambda: details.read_damage(store),
+            closed=lambda: details.read_closed(store),
         )
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
         answers = {name: pool.submit(probe, read) for name, read in parts.items()}

@@ -133,6 +133,7 @@ def _run_as_first(place: Place, lent: image.Lent, plugged_in: int) -> None:
     _mount_rest(place, lent)
     linux.set_host_name(place.host.host_name)
     network.settle_new_namespace()
+    network.heed_pulled_cables()
     os.read(plugged_in, 1)
     network.run_ip(network.host_batch(place.host))
     log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

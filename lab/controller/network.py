@@ -132,6 +132,13 @@ def settle_new_namespace() -> None:
         (ipv6 / "accept_dad").write_text("0")
 
 
+def heed_pulled_cables() -> None:
+    """Let a network whose cable is out be none, as where macOS takes the addresses from such an interface."""
+    for version in ("ipv4", "ipv6"):
+        for name in ("all", "default"):
+            Path("/proc/sys/net", version, "conf", name, "ignore_routes_with_linkdown").write_text("1")
+
+
 def give_children_small_tables() -> None:
     """Let namespaces made from this one have a socket table of their own (Linux 6.1 and later).
 

@@ -33,6 +33,12 @@ NOT_READ = ("available", "server", "tailscale", "supervisors")
 """Parts whose being unknown is no fault in reading: brew is not asked without need, two are judged for themselves, and the last
 one only lends names."""
 
+TOO_LATE = " did not answer within "
+"""How a part says that a command of macOS took too long (module_utils/macos/commands.py)."""
+
+GRINDS = 2
+"""So many commands that have nothing to do with each other are no accident."""
+
 NO_TOOLS = re.compile(r"xcode-select|developer tools|python3?\S*: (command )?not found|No such file or directory.*python", re.I)
 """How a Mac says that its /usr/bin/python3 is only the door to tools that are not installed (macOS 12.3 and later)."""
 
@@ -109,9 +115,18 @@ def _behind(cause: Diagnosis, found: Sequence[Diagnosis]) -> list[Diagnosis]:
 
 
 def _unread(one: Patient) -> Iterator[Diagnosis]:
-    for name in sorted(one.case.observed):
-        reason = unknown_in(one.case.observed[name])
-        if reason is not None and name not in NOT_READ:
+    unread = {name: reason for name, part in sorted(one.case.observed.items()) if (reason := unknown_in(part)) is not None}
+    late = {
+        name: reason.reason.split(TOO_LATE)[0].rpartition(" ")[2] for name, reason in unread.items() if TOO_LATE in reason.reason
+    }
+    grinds = len(set(late.values())) >= GRINDS
+    if grinds:
+        yield one.finds(
+            "host.slow", [f"{name}: {unread[name].reason}" for name in late],
+            f"look what keeps it busy, `top -o cpu` and `memory_pressure` on {one.host}, and look again",
+        )  # fmt: skip
+    for name, reason in unread.items():
+        if name not in NOT_READ and not (grinds and name in late):
             yield one.finds(
                 "host.unread", [f"{name}: {reason.reason}"], "connect as the user who owns the service, and look again", name,
                 severity="error" if name in ("launchd", "listener", "models") else "warning",

@@ -54,6 +54,10 @@ KINDS: Mapping[str, Kind] = {
     "host.no_tools": Kind("no module runs there: Apple's Command Line Tools are missing", "host"),
     "host.fault": Kind("looking at it failed on this side", "host"),
     "host.unread": Kind("a part of it could not be read", "host", "warning", ("unexplained.unread",)),
+    "host.slow": Kind(
+        "commands of macOS take too long there", "host", "error",
+        ("host.unread", "server.hangs", "server.starting", "reach.tailnet_down", "jobs.silent", "unexplained.*"),
+    ),
     # The service.
     "service.nobody_logged_in": Kind(
         "nobody is logged in at the screen, and the service waits for that", "ollama_service", "error", (*UNSTARTED, *JOBS)
@@ -76,7 +80,7 @@ KINDS: Mapping[str, Kind] = {
     "service.stale_definition": Kind(
         "launchd runs another definition than the inventory's", "ollama_service", "error",
         ("service.crash_loop", "service.not_running", "server.wrong_bind", "server.setting_ignored", "server.address_missing",
-         "server.store_unwritable", "server.no_home", *DOWN),
+         "server.store_unwritable", "server.no_home", "log.missing", *DOWN),
     ),
     "service.not_loaded": Kind("launchd does not hold the service", "ollama_service", "error", DOWN),
     "service.not_running": Kind("the service has ended and launchd does not start it", "ollama_service", "error", DOWN),
@@ -129,6 +133,11 @@ KINDS: Mapping[str, Kind] = {
         ("model.not_loaded", "unexplained.model", "unexplained.completion"),
     ),
     "model.corrupt": Kind("files of a model are damaged", "ollama_models", "error", FAILED_LOAD),
+    "model.store_closed": Kind(
+        "the server may not read or replace what is in its store of models", "ollama_models", "error",
+        ("host.unread/models", "host.unread/damage", "model.not_installed", "server.store_unwritable", "runner.crashed",
+         "drift.pending/ollama_models", *UNSTARTED, *FAILED_LOAD),
+    ),
     "model.not_loaded": Kind("a resident is not in memory", "ollama_models", "error", ("unexplained.model",)),
     "model.not_pinned": Kind("a resident will leave when it is idle", "ollama_models", "warning"),
     "model.does_not_fit": Kind(
@@ -138,7 +147,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     # Memory and disk.
     "memory.pressure": Kind(
-        "macOS reports memory pressure", "machine", "warning", ("memory.swap", "model.not_loaded", "unexplained.model")
+        "macOS reports memory pressure", "machine", "warning",
+        ("memory.swap", "host.slow", "model.not_loaded", "unexplained.model"),
     ),
     "memory.swap": Kind("much swap is in use", "machine", "warning"),
     "memory.model_spills": Kind("a model is not wholly on the GPU", "ollama_models", "warning", ("unexplained.model",)),
@@ -148,6 +158,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     # Logs, jobs, registry.
     "log.unwritable": Kind("a log of the service cannot be written", "ollama_service", "error", UNSTARTED),
+    "log.missing": Kind(
+        "a log was taken away under the running service, and what it says is lost", "ollama_service", "warning"
+    ),
     "log.growing": Kind("a log has outgrown its rotation", "log_rotation", "warning"),
     "jobs.silent": Kind("a job of the fleet does not run", "companion", "warning", ("drift.pending",)),
     "registry.unreachable": Kind("a registry of models does not answer", "machine", "note"),
@@ -199,7 +212,7 @@ CHECKS = (
     Check("port", ("port.*", "app.*", "unexplained.listener"), ("launchd", "listener", "surroundings", "processes")),
     Check("server", ("server.*", "unexplained.server", "unexplained.headers"), ("launchd", "listener", "processes")),
     Check("runner", ("runner.*",), ("homebrew",)),
-    Check("models", ("model.*", "unexplained.model"), ("models", "damage")),
+    Check("models", ("model.*", "unexplained.model"), ("models", "damage", "closed")),
     Check("completion", ("unexplained.completion",)),
     Check("memory", ("memory.*",), ("machine", "models")),
     Check("disk", ("disk.*",), ("machine",)),

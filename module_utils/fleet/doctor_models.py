@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -49,6 +50,7 @@ def rules(one: Patient) -> Iterator[Diagnosis]:
     yield from _runner(one)
     yield from _models(one)
     yield from _damage(one)
+    yield from _closed(one)
     yield from _memory(one)
     yield from _disk(one)
     yield from _completion(one)
@@ -105,8 +107,12 @@ def _damage(one: Patient) -> Iterator[Diagnosis]:
     if isinstance(damage, Unknown):
         return
     by_model: dict[str, list[str]] = {}
+    closed = one.part("closed")
     for file in damage:
         found = file["found"]
+        if is_unknown(found) and not isinstance(closed, Unknown) and closed["paths"]:
+            # What may not be read is no damage, and to pull it again would not help.
+            continue
         state = (
             "is absent"
             if found is None
@@ -120,6 +126,23 @@ def _damage(one: Patient) -> Iterator[Diagnosis]:
             "model.corrupt", [f"{name}: {text}" for text in files[:3]],
             f"run `ollama rm {name}` on {one.host}, and site.yml, which pulls it again", name,
         )  # fmt: skip
+
+
+def _closed(one: Patient) -> Iterator[Diagnosis]:
+    closed = one.part("closed")
+    if isinstance(closed, Unknown) or not closed["paths"]:
+        return
+    store, user, paths = str(closed["store"]), str(closed["user"]), closed["paths"]
+    evidence = [f"{path['path']} belongs to {path['owner']} and has the mode {path['mode']}" for path in paths[:3]]
+    if len(paths) > len(evidence):
+        evidence.append(f"and {len(paths) - len(evidence)} more")
+    foreign = any(path["owner"] != user for path in paths)
+    # The folder above the store may be what is closed.
+    folder = store if all(path["path"].startswith(store) for path in paths) else store.rpartition("/")[0]
+    quoted = shlex.quote(folder)
+    mends = f"sudo chown -R {shlex.quote(user)} {quoted}" if foreign else f"chmod -R u+rwX {quoted}"
+    cause = "; a pull or a server that somebody ran as root leaves such files" if foreign else ""
+    yield one.finds("model.store_closed", [f"the server runs as {user}", *evidence], f"`{mends}` on {one.host}{cause}")
 
 
 def _limits(one: Patient) -> Mapping[str, Any]:

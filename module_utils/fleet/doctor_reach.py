@@ -214,7 +214,12 @@ def _tailnet(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
     down = [finding for finding in said if finding["item"] == "tailscale" or finding["found"] == "no Tailscale"]
     moved = [finding for finding in said if finding["item"] == "fleet_tailnet_ip" and finding not in down]
     lost = [cell for cell in failing if cell.network == "tailnet"]
-    if down:
+    reached = any(cell.status == 200 and cell.network == "tailnet" for cell in one.reach.cells)
+    unread = one.part("tailscale")
+    if down and reached and isinstance(unread, Unknown):
+        # Others came in by it, whatever Tailscale says of itself.
+        yield one.finds("host.unread", [f"tailscale: {unread.reason}"], str(down[0]["remedy"]), "tailscale")
+    elif down:
         yield one.finds("reach.tailnet_down", [str(down[0]["why"]), *map(told, lost[:3])], str(down[0]["remedy"]), "tailnet")
     elif moved:
         yield one.finds("reach.tailnet_address", [str(moved[0]["why"]), *map(told, lost[:3])], str(moved[0]["remedy"]), "tailnet")
@@ -235,10 +240,16 @@ def _only(one: Patient, name: str) -> bool:
 def _lan(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
     lost = [cell for cell in failing if network_class(cell.network) == "lan"]
     addresses = one.part("addresses")
-    gone = not isinstance(addresses, Unknown) and addresses.get("lan") == []
+    # A network of its own that has no router, and that exposure_networks does not name, shows in that somebody gets in.
+    reached = any(cell.status == 200 and network_class(cell.network) == "lan" for cell in one.reach.cells)
+    gone = not reached and not isinstance(addresses, Unknown) and addresses.get("lan") == []
     silent = bool(lost) and all(cell.found in ("unresolved", "timed_out", "no_route") for cell in lost) and _only(one, "lan")
     if gone or silent:
-        why = "it has no address in a LAN" if gone else "over the tailnet it is reached"
+        why = (
+            "it has no address in a network of exposure_networks, and none towards the internet"
+            if gone
+            else "over the tailnet it is reached"
+        )
         yield one.finds(
             "reach.lan_down", [why, *map(told, lost[:3])],
             "look at its cable or Wi-Fi, whether fleet_local_name is the name in System Settings > General > Sharing, and at what"

@@ -144,15 +144,17 @@ def _respawns(one: Patient) -> bool:
 
 def _stale(one: Patient, job: Job, found: service.Found) -> Iterator[Diagnosis]:
     wrong = service.live_differences(job, one.wanted.definition, one.wanted.path(found.home))
-    if _bound_elsewhere(one):
-        # Told by its effect, which is what somebody looks for.
-        wrong = {key: pair for key, pair in wrong.items() if key != "EnvironmentVariables.OLLAMA_HOST"}
-    if wrong:
+    # Alone, an address is told by its effect, which is what somebody looks for.
+    if wrong and not (_bound_elsewhere(one) and set(wrong) == {"EnvironmentVariables.OLLAMA_HOST"}):
         yield one.finds(
             "service.stale_definition",
-            [f"{key} is {harmless(pair[0])} in launchd, the inventory wants {harmless(pair[1])}" for key, pair in wrong.items()],
+            [f"{key}: launchd has {_value(pair[0])}, the inventory {_value(pair[1])}" for key, pair in wrong.items()],
             f"{_run(one)}; a new file alone changes nothing, launchd reads it only while it loads the job",
         )
+
+
+def _value(value: Any) -> str:
+    return "none" if value in (None, "") else harmless(value)
 
 
 def _program(one: Patient) -> Iterator[Diagnosis]:
@@ -180,6 +182,12 @@ def _logs(one: Patient) -> Iterator[Diagnosis]:
     limit = 2 * int(rotation["settings"]["size_mib"]) * MIB if rotation.get("managed") else LARGE_LOG
     for path, log in sorted(logs.items()):
         if log is None:
+            if one.pid is not None:
+                yield one.finds(
+                    "log.missing", [f"process {one.pid} runs, and {path}, which launchd opened for it, is not there"],
+                    f"run `ansible-playbook playbooks/restart.yml --limit {one.host}`; a file made by hand is another",
+                    path,
+                )  # fmt: skip
             continue
         reason = log.get("unknown") if isinstance(log, Mapping) else None
         if reason is not None or log.get("writable") is False:

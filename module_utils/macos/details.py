@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+import pwd
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ LINE_LENGTH = 500
 """What is read of a log, whatever it holds: a line may be a megabyte, and the log a program's binary output."""
 
 DAMAGES = 50
-"""How many damaged files are told of; the first tells enough."""
+"""How many damaged files are told of, and how many closed ones; the first tells enough."""
 
 STATES = ("residents", "logs", "heal")
 """The verbs of the fleet's program that leave a state behind."""
@@ -114,6 +115,47 @@ def _blob(path: Path) -> Any:
     except OSError as problem:
         return Unknown(str(problem))
     return size if os.access(path, os.R_OK) else Unknown(f"{path} may not be read")
+
+
+def read_closed(store: Path) -> dict[str, Any]:
+    """Return what the connecting user, who runs the server too, may not read or replace in the store of models.
+
+    `store` is its folder, `user` the user's name; each of `paths` has `path`, `owner` (a name) and `mode` (octal digits). A
+    server that somebody once ran as root leaves such files: no model of them is loaded, and into such a folder none is pulled.
+    """
+    closed: list[dict[str, str]] = []
+    for path, needed in _needs(store):
+        if not os.access(path, needed):
+            closed.append({"path": str(path), **_rights(path)})
+            if len(closed) == DAMAGES:
+                break
+    return {"store": str(store), "user": _name(os.geteuid()), "paths": closed}
+
+
+def _needs(store: Path) -> Iterator[tuple[Path, int]]:
+    """Yield each path of a store that is there, folders before what they hold, with what has to be allowed there."""
+    if os.path.lexists(store.parent):
+        yield store.parent, os.X_OK
+    if os.path.lexists(store):
+        yield store, os.R_OK | os.W_OK | os.X_OK
+    # Folders that may not be read are passed over: they were told of by the one above.
+    for folder, folders, files in os.walk(store):
+        for name in sorted(folders):
+            yield Path(folder, name), os.R_OK | os.W_OK | os.X_OK
+        for name in sorted(files):
+            yield Path(folder, name), os.R_OK
+
+
+def _rights(path: Path) -> dict[str, str]:
+    status = path.lstat()
+    return {"owner": _name(status.st_uid), "mode": f"{status.st_mode & 0o7777:04o}"}
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def read_heartbeats(home: str) -> dict[str, Any]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import launchctl, system_job
 from .commands import Answer, run
+from .system import address_towards
 
 if TYPE_CHECKING:
     from fleet.packet_filter import (
@@ -123,18 +122,6 @@ def read_pf_conf() -> bool | Unknown:
     except OSError as problem:
         return Unknown(str(problem))
     return any(line.split()[:2] == ["anchor", '"com.apple/*"'] for line in lines)
-
-
-def address_towards(text: str) -> str:
-    """Return the Mac's own address on the way to a network, "" when there is none; nothing is sent."""
-    try:
-        network = ip_network(text)
-        family = socket.AF_INET if network.version == 4 else socket.AF_INET6
-        with socket.socket(family, socket.SOCK_DGRAM) as question:
-            question.connect((str(network.network_address + 1), 9))
-            return str(question.getsockname()[0]).partition("%")[0]
-    except (OSError, ValueError):
-        return ""
 
 
 # Changing, as root. -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import socket
 import stat
 import time
 from datetime import datetime, timezone
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ UNPROVED = ".ollama-fleet-unproved"
 
 PRESSURE_LEVEL = "kern.memorystatus_vm_pressure_level"
 """Readable by everybody and left out of `sysctl -a` (xnu, bsd/kern/kern_memorystatus_notify.c)."""
+
+SOMEWHERE = ("192.0.2.0/24", "2001:db8::/32")
+"""Networks of nobody (RFC 5737, RFC 3849): the way to them is the way to the internet."""
 
 SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 
@@ -192,20 +196,26 @@ def _accepts(port: int) -> bool:
     return False
 
 
-def read_addresses() -> dict[str, Any]:
-    """Return `lan`: this Mac's own addresses on the way to the internet, at most one per family, without the tailnet's.
+def read_addresses(networks: Iterable[str] = ()) -> dict[str, Any]:
+    """Return `lan`: this Mac's own addresses on the way to the internet and to these networks, without the tailnet's.
 
-    A datagram socket is told where it would send; nothing is sent. No command, whose output would have to be read, is run.
+    A Mac whose router is gone has no way to the internet and still an address in its LAN. No command is run, whose output would
+    have to be read.
     """
-    found = []
-    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((somewhere, 9))
-                found.append(str(probe.getsockname()[0]))
-        except OSError:
-            continue
-    return {"lan": [address for address in found if not in_tailnet(address)]}
+    found = dict.fromkeys(address_towards(text) for text in (*SOMEWHERE, *networks))
+    return {"lan": [text for text in found if text and not in_tailnet(text) and not ip_address(text).is_loopback]}
+
+
+def address_towards(text: str) -> str:
+    """Return the Mac's own address on the way to a network, "" when there is none; nothing is sent."""
+    try:
+        network = ip_network(text)
+        family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_DGRAM) as question:
+            question.connect((str(network.network_address + 1), 9))
+            return str(question.getsockname()[0]).partition("%")[0]
+    except (OSError, ValueError):
+        return ""
 
 
 def read_machine(store: Path) -> dict[str, Any]:

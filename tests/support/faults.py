@@ -321,6 +321,10 @@ def _one_keg(mac: Mac) -> None:
 RUNNER = f"{KEG}/libexec/lib/ollama/llama-server"
 
 
+GRIND = r"""cd /usr/bin; for name in osascript sw_vers; do
+mv $name $name.aside; printf '#!/bin/sh\nexec sleep 30\n' > $name; chmod 755 $name; done"""
+UNGRIND = "cd /usr/bin; for name in osascript sw_vers; do mv $name.aside $name; done"
+
 KILLED = """'level=ERROR msg="llama-server process has terminated: signal: killed"'"""
 
 
@@ -356,6 +360,16 @@ def _cut_short(mac: Mac) -> Iterator[None]:
         yield
     finally:
         mac.run("truncate", "-s", "+1", path)
+
+
+@contextlib.contextmanager
+def _pulled_by_root(mac: Mac) -> Iterator[None]:
+    path = _blob(mac, "gpt-oss:20b")
+    mac.run("sh", "-c", f"chown root {path} && chmod 0600 {path}", user="root")
+    try:
+        yield
+    finally:
+        mac.run("sh", "-c", f"chown felipe {path} && chmod 0644 {path}", user="root")
 
 
 @contextlib.contextmanager
@@ -464,6 +478,11 @@ FAULTS = (
     Fault("the resident is about to leave", quiet(by_hand(
         lambda mac: mac.api("POST", "/api/generate", {"model": RESIDENT, "keep_alive": "5m"}), serving)), ("model.not_pinned",)),
     Fault("a file of a model is short", _cut_short, ("model.corrupt",), words=("gpt-oss:20b",)),
+    Fault("a pull of root in the store", quiet(_pulled_by_root), ("model.store_closed",),
+          words=(f"sudo chown -R felipe {STORE}", "belongs to root")),
+    Fault("the store is closed", quiet(by_hand(shell(f"chmod 000 {STORE}"), shell(f"chmod 755 {STORE}"))),
+          ("model.store_closed",), words=(f"chmod -R u+rwX {STORE}",)),
+    Fault("the log was taken away", by_hand(shell(f"rm {LOG}"), _reload), ("log.missing",), words=("restart.yml",)),
     Fault("the weights are garbled", quiet(_garbled), ("unexplained.completion",)),
     Fault("swap is high", quiet(switch("swap-used-mb", "9000")), ("memory.swap",), host="mac-mini"),
     Fault("memory pressure", quiet(switch("memory-pressure", "2")), ("memory.pressure",)),
@@ -477,6 +496,8 @@ FAULTS = (
     Fault("the tailnet is lost", switch("tailnet-down"), ("reach.tailnet_down",)),
     Fault("the cable is pulled", switch("lan-down"), ("reach.lan_down",)),
     Fault("ssh is silent", switch("unreachable"), ("host.unreachable",), host="mac-mini"),
+    Fault("it grinds", quiet(by_hand(shell(GRIND, "root"), shell(UNGRIND, "root"))), ("host.slow",),
+          words=("osascript", "sw_vers")),
     Fault("no tools", switch("no-clt"), ("host.no_tools",)),
     Fault("launchd tells nothing", switch("print-denied"), ("host.unread",)),
 )  # fmt: skip

@@ -20,6 +20,7 @@ HOST = "mac-mini"
 NOW = "2026-11-26T12:00:00Z"
 ERR = "/tmp/ollama.err.log"  # noqa: S108  the path of the owner's documentation
 PID = 3438
+STORE = f"{HOME}/.ollama/models"
 
 
 def process(pid: int, parent: int, command: str, **changes: Any) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def observed(**parts: Any) -> dict[str, Any]:
         "job_logs": {f"{HOME}/Library/Logs/Ollama/ollama-fleet.heal.log": log()},
         "heartbeats": {"residents": "2026-11-26T11:59:30Z", "logs": "2026-11-26T11:30:00Z", "heal": "2026-11-26T11:59:40Z"},
         "damage": [],
+        "closed": {"store": STORE, "user": "felipe", "paths": []},
         "machine": {
             "name": "felipes-mac-mini.local", "macos_version": "15.6", "memory_bytes": 17179869184, "swap_used_bytes": 0,
             "pressure_level": 1, "booted_at": "2026-11-20T12:00:00Z", "observed_at": NOW, "disk_free_bytes": 10**11,

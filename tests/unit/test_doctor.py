@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import examples, patients
-from .examples import KEG_PROGRAM, LABEL, UID
+from .examples import HOME, KEG_PROGRAM, LABEL, UID
 from .patients import (
     ERR,
     HOST,
@@ -35,6 +35,7 @@ from .patients import (
     NOW,
     PID,
     SERVE,
+    STORE,
     answer,
     changed,
     examined,
@@ -50,6 +51,9 @@ from .patients import (
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "schemas" / "doctor.schema.json").read_text())
+CLOSED = {"store": STORE, "user": "felipe", "paths": []}
+OF_ROOT = {"path": f"{STORE}/blobs/sha256-aa", "owner": "root", "mode": "0600"}
+LATE = "OSError: {} did not answer within 10 s"
 RECENT = "2026-11-26T11:59:50Z"
 
 
@@ -124,6 +128,9 @@ CLIENT = Asker("windows-msi", answers=(answer("tailnet", source="100.101.102.103
 NO_WAY = Asker("windows-msi", answers=(answer("tailnet", "timed_out", source="100.101.102.103"),))
 
 LEAST = {
+    "host.slow": (
+        observed(firewall={"unknown": LATE.format("/usr/bin/osascript")}, tailscale={"unknown": LATE.format("tailscale")}),
+        reach(answer())),
     "host.unread": (observed(homebrew={"unknown": "OSError: no such folder"}), None),
     "service.nobody_logged_in": (observed(**without_job(gui_session=False)), None),
     "service.disabled": (observed(**without_job(disabled=[[f"gui/{UID}", [LABEL]], ["system", []]])), None),
@@ -182,6 +189,10 @@ LEAST = {
     "memory.swap": (changed("machine", swap_used_bytes=9 * 10**9), None),
     "memory.model_spills": (models(loaded=loaded(size_vram=10**9)), None),
     "disk.full": (changed("machine", disk_free_bytes=10**6), None),
+    "model.store_closed": (
+        observed(closed={**CLOSED, "paths": [OF_ROOT]}, models={**observed()["models"], "loaded": []}),
+        reach(completion=own(status=500, error="open /x: permission denied"))),
+    "log.missing": (observed(logs={ERR: None}), None),
     "log.unwritable": (observed(logs={ERR: log(writable=False)}), None),
     "log.growing": (observed(logs={ERR: log(size_bytes=10**8)}), None),
     "jobs.silent": (changed("heartbeats", heal="2026-11-26T11:00:00Z"), None),
@@ -311,6 +322,7 @@ BROKEN = st.fixed_dictionaries(
         "logs": st.sampled_from([{}, {ERR: None}, {ERR: {"unknown": "Permission denied"}}, {"unknown": "x"}]),
         "heartbeats": st.sampled_from([{"unknown": "x"}, {"residents": None, "logs": None, "heal": {"unknown": "x"}}]),
         "damage": st.sampled_from([{"unknown": "x"}]),
+        "closed": st.sampled_from([{"unknown": "x"}, {**CLOSED, "paths": [OF_ROOT]}]),
         "tailscale": st.sampled_from([{"unknown": "x"}]),
         "surroundings": st.sampled_from([{"unknown": "x"}]),
     },
@@ -485,6 +497,60 @@ def test_an_asker_that_is_off_the_tailnet_proves_nothing():
 def test_a_server_that_the_mac_itself_cannot_reach_is_not_called_silent():
     parts = observed(**SILENT, listener={"addresses": ["*"], "pids": [PID], "commands": ["ollama"], "open": False})
     assert ids(parts) == ["unexplained.server"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "remedy"),
+    [
+        ([OF_ROOT], f"`sudo chown -R felipe {STORE}` on mac-mini; "),
+        ([{**OF_ROOT, "path": HOME + "/.ollama"}], f"`sudo chown -R felipe {HOME}/.ollama` on mac-mini; "),
+        ([{**OF_ROOT, "owner": "felipe", "mode": "0000"}], f"`chmod -R u+rwX {STORE}` on mac-mini"),
+    ],
+)
+def test_a_closed_store_is_one_cause_and_its_files_are_no_damage(paths, remedy):
+    unread = {"unknown": f"PermissionError: [Errno 13] Permission denied: '{STORE}/manifests'"}
+    damage = [{"model": "qwen3:8b", "digest": "sha256:aa", "found": {"unknown": "x may not be read"}, "wanted": 5}]
+    closed = {**CLOSED, "paths": paths}
+    for parts in ({"models": unread, "damage": unread}, {"damage": damage}):
+        (one,) = examined(observed(closed=closed, **parts), None, reach(completion=own(status=500, error="HTTP 500")))
+        assert one.id == "model.store_closed"
+        assert one.remedy.startswith(remedy)
+
+
+def test_an_address_is_told_with_what_else_is_not_declared():
+    """Somebody misspelt OLLAMA_HOST: two variables are wrong, and both are told."""
+    environment = {**examples.DEFINITION["EnvironmentVariables"], "OLLAMA_HOTS": "0.0.0.0"}
+    del environment["OLLAMA_HOST"]
+    listener = {"addresses": ["127.0.0.1"], "pids": [PID], "commands": ["ollama"], "open": True}
+    (one,) = examined(observed(launchd=job(environment=environment), listener=listener), None, None)
+    assert one.id == "service.stale_definition"
+    assert one.evidence == (
+        "EnvironmentVariables.OLLAMA_HOST: launchd has none, the inventory 0.0.0.0",
+        "EnvironmentVariables.OLLAMA_HOTS: launchd has 0.0.0.0, the inventory none",
+    )
+
+
+def test_a_mac_that_grinds_is_one_cause_and_pressure_is_the_cause_of_that():
+    """Seen on a machine with forty processes waiting for two processors: six parts unread, and Tailscale called down."""
+    late = {"unknown": LATE.format("/usr/sbin/lsof")}
+    parts = {"listener": late, "processes": late, "tailscale": {"unknown": LATE.format("/usr/local/bin/tailscale")}}
+    (one,) = examined(observed(**parts), None, reach(answer(), answer("tailnet", "timed_out")))
+    assert (one.id, one.severity) == ("host.slow", "error")
+    assert ids(observed(listener=late, processes=late)) == ["host.unread", "host.unread"]
+    assert ids(observed(**parts, machine={**observed()["machine"], "pressure_level": 4})) == ["memory.pressure"]
+
+
+def test_who_is_reached_over_the_tailnet_is_on_it():
+    silent = observed(tailscale={"unknown": LATE.format("/usr/local/bin/tailscale")})
+    assert ids(silent) == ["host.unread"]
+    assert ids(silent, None, reach(answer(), answer("tailnet", "timed_out"))) == ["reach.tailnet_down"]
+
+
+def test_who_is_reached_in_the_lan_has_a_lan():
+    """A LAN without a router, which exposure_networks does not name: no address is found towards anywhere."""
+    parts = observed(addresses={"lan": []})
+    assert ids(parts) == []
+    assert ids(parts, None, reach(answer("tailnet"))) == ["reach.lan_down"]
 
 
 def test_where_launchd_tells_nothing_nobody_is_a_stranger():
@@ -702,6 +768,7 @@ def test_hostile_texts_come_out_harmless():
         ERR: log(HOSTILE, f"Error: {HOSTILE}", f"time=2026-11-26T11:59:00Z level=ERROR {HOSTILE} no space left on device")
     }
     parts["damage"] = [{"model": HOSTILE, "digest": HOSTILE, "found": {"unknown": HOSTILE}, "wanted": 1}]
+    parts["closed"] = {"store": HOSTILE, "user": HOSTILE, "paths": [{"path": HOSTILE, "owner": HOSTILE, "mode": HOSTILE}] * 5}
     parts["firewall"] = {"unknown": HOSTILE}
     content = whole({HOST: look(parts), "mac-2": look(outcome="not_asked", why=HOSTILE)})
     for text in (*texts(content)["table"], texts(content)["json"].replace("\n", "")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 
@@ -147,3 +148,26 @@ def test_llama_server_is_looked_for_where_ollama_looks(tmp_path, version, place,
     (tmp_path / "opt" / "ollama").symlink_to(keg)
     assert system.read_keg(str(tmp_path), "ollama", str(tmp_path / "opt" / "ollama" / "libexec" / "ollama")).runner is there
     assert system.read_keg(str(tmp_path), "ollama", str(tmp_path / "nowhere")).runner is None
+
+
+def test_what_the_user_may_not_read_or_replace_in_the_store_is_named(tmp_path, monkeypatch):
+    store = tmp_path / "models"
+    (store / "blobs").mkdir(parents=True)
+    (store / "blobs" / "sha256-aa").write_text("x")
+    (store / "blobs" / "sha256-bb").write_text("x")
+    (store / "blobs" / "sha256-bb").chmod(0o600)
+    (store / "manifests").mkdir()
+    assert details.read_closed(store)["paths"] == []
+    assert details.read_closed(tmp_path / "nowhere" / "models") == {
+        "store": str(tmp_path / "nowhere" / "models"), "user": getpass.getuser(), "paths": []
+    }  # fmt: skip
+    # Whoever runs this may be root, who may do everything.
+    refused = {"sha256-bb": os.R_OK, "manifests": os.W_OK}
+    monkeypatch.setattr(details.os, "access", lambda path, needed: not refused.get(path.name, 0) & needed)
+    owner = getpass.getuser()
+    assert details.read_closed(store)["paths"] == [
+        {"path": str(store / "manifests"), "owner": owner, "mode": "0755"},
+        {"path": str(store / "blobs" / "sha256-bb"), "owner": owner, "mode": "0600"},
+    ]
+    monkeypatch.setattr(details.os, "access", lambda path, _: path != tmp_path)
+    assert [entry["path"] for entry in details.read_closed(store)["paths"]] == [str(tmp_path)]
