@@ -119,11 +119,12 @@ def report(
     hosts = [_host(row, history, found, made_at) for row in rows]
     severities = {finding.severity for finding in found}
     wrong = "error" in severities or (strict and "warning" in severities)
+    asked = any(row["outcome"] == "asked" for row in rows)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "made_at": made_at,
-        "status": "errors" if wrong else "warnings" if "warning" in severities else "ok",
+        "status": "not_asked" if not asked else "errors" if wrong else "warnings" if "warning" in severities else "ok",
         "hosts": hosts,
         "findings": plain(found),
         "history": [

@@ -295,11 +295,13 @@ def report(hosts: Sequence[Host], made_at: str, *, strict: bool = False) -> dict
     ordered = sorted(hosts, key=lambda host: host.name)
     found = [finding for host in ordered for finding in findings(host)]
     severities = {finding.severity for finding in found}
+    asked = any(host.outcome == "asked" for host in ordered)
+    status = ("errors" if strict else "warnings") if "warning" in severities else "ok"
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "made_at": made_at,
-        "status": ("errors" if strict else "warnings") if "warning" in severities else "ok",
+        "status": status if asked else "not_asked",
         "hosts": [
             {
                 "host": host.name,

@@ -57,7 +57,7 @@ GB are 10<sup>9</sup> bytes.</p>
 
 
 def _moment(at: Optional[str]) -> str:
-    return UNKNOWN if at is None else f'<time datetime="{text(at)}">{text(at)}</time> UTC'
+    return UNKNOWN if at is None else f'<time datetime="{text(at)}">{text(at)}</time>'
 
 
 def _gb(size: Optional[int]) -> str:
