@@ -132,11 +132,13 @@ def settle_new_namespace() -> None:
         (ipv6 / "accept_dad").write_text("0")
 
 
-def heed_pulled_cables() -> None:
-    """Let a network whose cable is out be none, as where macOS takes the addresses from such an interface."""
+def heed_pulled_cable() -> None:
+    """Let the LAN of a host whose cable is out be none: macOS takes the addresses from such an interface.
+
+    A tunnel has no cable: what is lost of a tailnet is met with silence.
+    """
     for version in ("ipv4", "ipv6"):
-        for name in ("all", "default"):
-            Path("/proc/sys/net", version, "conf", name, "ignore_routes_with_linkdown").write_text("1")
+        Path("/proc/sys/net", version, "conf/en0/ignore_routes_with_linkdown").write_text("1")
 
 
 def give_children_small_tables() -> None:

@@ -26,6 +26,8 @@ SCHEMA, SCHEMA_VERSION = "ollama-fleet/doctor", 1
 SEVERITIES = ("error", "warning", "note")
 ORDER = {name: place for place, name in enumerate(KINDS)}
 
+NOBODY = "no server is part of this run, so there is nothing to examine"
+
 LINES = 8
 """So many lines of evidence are kept for a diagnosis."""
 
@@ -263,8 +265,8 @@ def _not_checked(check: Check, look: Mapping[str, Any], reach: Reach) -> str:
 
 
 def result(hosts: Sequence[Mapping[str, Any]]) -> str:
-    """Return the worst of all: `error`, `not_asked`, `wrong` or `ok`; a Mac that may be away is no fault."""
-    verdicts = {host["verdict"] for host in hosts}
+    """Return the worst of all: `error`, `not_asked`, `wrong` or `ok`; a Mac that may be away is no fault, nobody is no health."""
+    verdicts = {host["verdict"] for host in hosts} or {"not_asked"}
     return next((word for word in ("error", "not_asked", "wrong") if word in verdicts), "ok")
 
 
@@ -327,7 +329,7 @@ def table(content: Mapping[str, Any]) -> list[str]:
                 lines.append(f"           explains {', '.join(one['consequences'])}")
         lines += _checked(host)
     away = [f"{one['host']} asked nobody: {one['why_not']}" for one in content["askers"] if one["why_not"]]
-    return [*lines, *away] if lines else ["no server is part of this run, so there is nothing to examine"]
+    return [*lines, *away] if lines else [NOBODY]
 
 
 def _headline(host: Mapping[str, Any]) -> str:

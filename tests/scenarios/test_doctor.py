@@ -95,7 +95,8 @@ def test_what_was_not_asked_is_said_where_a_run_is_limited(fleet, doctor):
 def test_a_fleet_without_servers_is_a_sentence(fleet, tmp_path):
     given = {"doctor_reports_path": str(tmp_path), "doctor_servers": []}
     run = fleet.screen(PLAY, "-e", json.dumps(given))
-    assert run.rc == 0, run.screen
+    assert run.rc == 4, run.screen
+    assert json.loads((tmp_path / "doctor.json").read_text())["status"] == "not_asked"
     assert "no server is part of this run" in " ".join(run.screen.split())
 
 

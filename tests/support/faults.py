@@ -478,11 +478,6 @@ FAULTS = (
     Fault("the resident is about to leave", quiet(by_hand(
         lambda mac: mac.api("POST", "/api/generate", {"model": RESIDENT, "keep_alive": "5m"}), serving)), ("model.not_pinned",)),
     Fault("a file of a model is short", _cut_short, ("model.corrupt",), words=("gpt-oss:20b",)),
-    Fault("a pull of root in the store", quiet(_pulled_by_root), ("model.store_closed",),
-          words=(f"sudo chown -R felipe {STORE}", "belongs to root")),
-    Fault("the store is closed", quiet(by_hand(shell(f"chmod 000 {STORE}"), shell(f"chmod 755 {STORE}"))),
-          ("model.store_closed",), words=(f"chmod -R u+rwX {STORE}",)),
-    Fault("the log was taken away", by_hand(shell(f"rm {LOG}"), _reload), ("log.missing",), words=("restart.yml",)),
     Fault("the weights are garbled", quiet(_garbled), ("unexplained.completion",)),
     Fault("swap is high", quiet(switch("swap-used-mb", "9000")), ("memory.swap",), host="mac-mini"),
     Fault("memory pressure", quiet(switch("memory-pressure", "2")), ("memory.pressure",)),
@@ -496,10 +491,15 @@ FAULTS = (
     Fault("the tailnet is lost", switch("tailnet-down"), ("reach.tailnet_down",)),
     Fault("the cable is pulled", switch("lan-down"), ("reach.lan_down",)),
     Fault("ssh is silent", switch("unreachable"), ("host.unreachable",), host="mac-mini"),
-    Fault("it grinds", quiet(by_hand(shell(GRIND, "root"), shell(UNGRIND, "root"))), ("host.slow",),
-          words=("osascript", "sw_vers")),
     Fault("no tools", switch("no-clt"), ("host.no_tools",)),
     Fault("launchd tells nothing", switch("print-denied"), ("host.unread",)),
+    Fault("a pull of root in the store", quiet(_pulled_by_root), ("model.store_closed",),
+          words=(f"sudo chown -R felipe {STORE}", "belongs to root")),
+    Fault("the store is closed", quiet(by_hand(shell(f"chmod 000 {STORE}"), shell(f"chmod 755 {STORE}"))),
+          ("model.store_closed",), words=(f"chmod -R u+rwX {STORE}",)),
+    Fault("the log was taken away", by_hand(shell(f"rm {LOG}"), _reload), ("log.missing",), words=("restart.yml",)),
+    Fault("it grinds", quiet(by_hand(shell(GRIND, "root"), shell(UNGRIND, "root"))), ("host.slow",),
+          words=("osascript", "sw_vers")),
 )  # fmt: skip
 
 
