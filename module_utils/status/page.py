@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -34,6 +35,9 @@ BEAT_WORDS = {"on_time": "on time", "late": "late", "never": "never ran", "not_w
 BEAT_KINDS = {"on_time": "note", "late": "warning", "never": "warning", "not_wanted": "quiet", "unknown": "warning"}
 SCOPE_WORDS = {"loopback": "this Mac alone", "tailnet": "the tailnet", "lan": "the tailnet and the LAN"}
 UNKNOWN = "unknown"
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?Z")
+"""A time as the reports have it; whatever else a Mac says for one is shown as it is."""
+
 NOBODY = "No Mac was looked at: the group ollama_servers is empty, or the limit of the run left none."
 
 
@@ -45,7 +49,7 @@ def page(report: Mapping[str, Any], budgets: Mapping[str, Mapping[str, Any]]) ->
     state = WORDS.get(status, "no Mac")
     body = f"""<header>
 <h1 class="titled">Status of the fleet <span class="verdict state {KINDS[status]}">{state}</span></h1>
-<p>How each Mac was when it was asked, {_moment(report["made_at"])}. This page does not follow what happens later.
+<p>How each Mac was when it was asked, {moment(report["made_at"])}. This page does not follow what happens later.
 GB are 10<sup>9</sup> bytes.</p>
 <p>{_totals(report)}</p>
 </header>
@@ -56,8 +60,12 @@ GB are 10<sup>9</sup> bytes.</p>
     return document("Status of the fleet", SHARED + STYLE, body)
 
 
-def _moment(at: Optional[str]) -> str:
-    return UNKNOWN if at is None else f'<time datetime="{text(at)}">{text(at)}</time>'
+def moment(at: Optional[str]) -> str:
+    """Return a time for people, with the exact one for programs; what is none is shown as it is."""
+    if at is None:
+        return UNKNOWN
+    shown = f"{at[:10]} {at[11:16]} UTC" if MOMENT.fullmatch(at) else at
+    return f'<time datetime="{text(at)}">{text(shown)}</time>'
 
 
 def _gb(size: Optional[int]) -> str:
@@ -86,7 +94,7 @@ def _badge(health: str) -> str:
 
 def _totals(report: Mapping[str, Any]) -> str:
     last = report["last_drift"]
-    drift = "No drift run yet." if last is None else f"Last drift run: {_moment(last['made_at'])}, {_words(last['status'])}."
+    drift = "No drift run yet." if last is None else f"Last drift run: {moment(last['made_at'])}, {_words(last['status'])}."
     return f"{counted(report['hosts'])}. {drift}"
 
 
@@ -162,13 +170,13 @@ def _subtitle(host: Mapping[str, Any]) -> str:
         "memory unknown" if memory is None else f"{memory / GIB:g} GiB",
         "macOS unknown" if host["macos_version"] is None else f"macOS {text(host['macos_version'])}",
         f"up {ago(host['uptime_seconds'])}",
-        f"seen {_moment(host['observed_at'])}",
+        f"seen {moment(host['observed_at'])}",
     ]
     return ", ".join(words)
 
 
 def _seen(host: Mapping[str, Any]) -> str:
-    return f"last seen {_moment(host['seen_at'])}" if host["seen_at"] else "never seen in a report before"
+    return f"last seen {moment(host['seen_at'])}" if host["seen_at"] else "never seen in a report before"
 
 
 def _reasons(host: Mapping[str, Any]) -> str:
@@ -292,7 +300,7 @@ def _service(host: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "Ollama", f"{_known(ollama['running_version'])} runs, {_known(ollama['installed_version'])} is installed"
     yield (
         "runs since",
-        "unknown" if ollama["started_at"] is None else f"{_moment(ollama['started_at'])}, {ago(ollama['uptime_seconds'])}",
+        "unknown" if ollama["started_at"] is None else f"{moment(ollama['started_at'])}, {ago(ollama['uptime_seconds'])}",
     )
     bound = ollama["bound"]
     yield (
@@ -370,8 +378,8 @@ def _drift(host: Mapping[str, Any]) -> str:
     if last is None:
         before = "no drift run has told of it"
     else:
-        since = f", the oldest since {_moment(last['since'])}" if last["since"] else ""
-        before = f"{_moment(last['made_at'])}, {_words(last['status'])}, {count(last['drifts'], 'drift')}{since}"
+        since = f", the oldest since {moment(last['since'])}" if last["since"] else ""
+        before = f"{moment(last['made_at'])}, {_words(last['status'])}, {count(last['drifts'], 'drift')}{since}"
     return _facts([("now", f"{count(drift['steps'], 'step')} away from the inventory"), ("last drift run", before)]) + now
 
 

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from ansible.module_utils.fleet.shown import clean, harmless
 from ansible.module_utils.fleet.status import RULES, WORST_FIRST, Look, ago, fleet_status, row, seconds_between
+from ansible.module_utils.status import page
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -477,3 +478,15 @@ def test_two_hundred_macs_take_seconds():
 
 def test_the_example_of_the_other_tests_has_what_is_added_here():
     assert set(observed()) <= set(seen())
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        ("2026-11-26T05:08:59Z", '<time datetime="2026-11-26T05:08:59Z">2026-11-26 05:08 UTC</time>'),
+        ("<b>soon</b>", '<time datetime="&lt;b&gt;soon&lt;/b&gt;">&lt;b&gt;soon&lt;/b&gt;</time>'),
+        (None, "unknown"),
+    ],
+)
+def test_a_time_is_for_people_and_for_programs(at, shown):
+    assert page.moment(at) == shown
