@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -194,29 +193,36 @@ def test_what_comes_too_fast_is_counted_and_the_rotation_ends(log, monkeypatch):
     assert log.with_name("x.log.1").stat().st_size == 1500
 
 
-def test_no_line_is_lost_under_a_writer_that_pauses_as_a_server_does(log):
+@pytest.mark.parametrize("step", ["pread", "write", "fsync", "fchmod"])
+@pytest.mark.parametrize("lines", [1, 2, 5])
+def test_no_line_is_lost_that_comes_before_the_last_look(log, monkeypatch, step, lines):
+    """Lines come right before the first calls of one step, rotation after rotation; the writer pauses before each cut."""
+    real, left, written = getattr(os, step), [0], []
+
+    def write() -> None:
+        with log.open("ab") as file:
+            file.write(b"%08d a line of the server\n" % len(written))
+        written.append(1)
+
+    def meanwhile(*arguments):
+        if left[0]:
+            left[0] -= 1
+            write()
+        return real(*arguments)
+
+    monkeypatch.setattr(logs.os, step, meanwhile)
     log.write_text("")
-    stop = threading.Event()
-    written = []
-
-    def write():
-        with log.open("ab", buffering=0) as file:
-            while not stop.is_set():
-                file.write(b"%08d a line of the server\n" % len(written))
-                written.append(1)
-                stop.wait(0.001)
-
-    thread = threading.Thread(target=write)
-    thread.start()
     keeper = Logs((), size=500, keep=1000, compress=False)
-    rotations = 0
-    while rotations < 12:
-        rotations += logs.rotate(log, keeper) is not None
-    stop.set()
-    thread.join()
+    for _ in range(12):
+        while log.stat().st_size <= keeper.size:
+            write()
+        left[0] = lines
+        done = logs.rotate(log, keeper)
+        assert done.lost == 0
+        left[0] = 0
     old = sorted(log.parent.glob("x.log.*"), key=lambda path: -int(path.suffix[1:]))
-    lines = "".join(path.read_text() for path in [*old, log]).splitlines()
-    assert [int(line.split()[0]) for line in lines] == list(range(len(written)))
+    found = "".join(path.read_text() for path in [*old, log]).splitlines()
+    assert [int(line.split()[0]) for line in found] == list(range(len(written)))
 
 
 def run(place, capsys, *files, **changes):
