@@ -133,9 +133,9 @@ def settle_new_namespace() -> None:
 
 
 def heed_pulled_cable() -> None:
-    """Let the LAN of a host whose cable is out be none: macOS takes the addresses from such an interface.
+    """Let the LAN of a host whose cable is out be none, as where macOS has taken the addresses from such an interface.
 
-    A tunnel has no cable: what is lost of a tailnet is met with silence.
+    That it does is an assumption, read off no real Mac. A tunnel has no cable: what is lost of a tailnet is met with silence.
     """
     for version in ("ipv4", "ipv6"):
         Path("/proc/sys/net", version, "conf/en0/ignore_routes_with_linkdown").write_text("1")

@@ -3,9 +3,9 @@
 launchd opens the log of a job once, with O_APPEND, and keeps the descriptor: a renamed log would go on growing under its new name
 (macOS 13 to 26), so the log itself must stay. It is copied until its end is reached, and only then cut to nothing.
 
-What can be lost: lines written between the last look for more and the cut, some microseconds apart. While a writer is faster than
-the copy, the copy ends after `SURPLUS_BYTES` more than there was at the start, and what it had not reached goes with the cut; the
-line in our own log says how much. Nothing is cut before its copy is written, so a full disk loses nothing.
+What can be lost: lines written between the last look at its size and the cut, two system calls in a row. While a writer is
+faster than the copy, the copy ends after `SURPLUS_BYTES` more than there was at the start, and what it had not reached goes with
+the cut; the line in our own log says how much. Nothing is cut before its copy is written, so a full disk loses nothing.
 """
 
 from __future__ import annotations
@@ -137,18 +137,17 @@ def _rotate(path: Path, log: int, status: os.stat_result, settings: Logs) -> Rot
         limit = copied + SURPLUS_BYTES
         while True:
             reached = _copy(log, copy, copied, limit)
-            grown = reached - copied
-            copied = reached
-            if grown == 0 or copied >= limit:
+            if reached > copied:
+                os.fsync(copy)
+                copied = reached
+            elif (size := os.fstat(log).st_size) <= copied or copied >= limit:
                 break
-            os.fsync(copy)
-        lost = max(0, os.fstat(log).st_size - copied)
         os.ftruncate(log, 0)
     finally:
         os.close(copy)
     if settings.compress:
         _pack(first)
-    return Rotated(copied, lost)
+    return Rotated(copied, max(0, size - copied))
 
 
 def _copy(log: int, copy: int, offset: int, limit: int) -> int:

@@ -124,7 +124,7 @@ def report(
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "made_at": made_at,
-        "status": "not_asked" if not asked else "errors" if wrong else "warnings" if "warning" in severities else "ok",
+        "status": "errors" if wrong else "not_asked" if not asked else "warnings" if "warning" in severities else "ok",
         "hosts": hosts,
         "findings": plain(found),
         "history": [

@@ -366,5 +366,11 @@ def outcomes(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def texts(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the report in all its forms."""
-    return {"table": table(content), "json": as_json(content), "outcomes": outcomes(content), "status": content["status"]}
+    """Return the report in all its forms; `asker` is how a run ends for a machine that only asks."""
+    return {
+        "table": table(content),
+        "json": as_json(content),
+        "outcomes": outcomes(content),
+        "asker": {"state": "ok"} if content["hosts"] else {"state": "not_asked", "said": NOBODY},
+        "status": content["status"],
+    }

@@ -135,12 +135,14 @@ def _closed(one: Patient) -> Iterator[Diagnosis]:
     store, user, paths = str(closed["store"]), str(closed["user"]), closed["paths"]
     evidence = [f"{path['path']} belongs to {path['owner']} and has the mode {path['mode']}" for path in paths[:3]]
     if len(paths) > len(evidence):
-        evidence.append(f"and {len(paths) - len(evidence)} more")
+        evidence.append("and others")
     foreign = any(path["owner"] != user for path in paths)
     # The folder above the store may be what is closed.
     folder = store if all(path["path"].startswith(store) for path in paths) else store.rpartition("/")[0]
     quoted = shlex.quote(folder)
-    mends = f"sudo chown -R {shlex.quote(user)} {quoted}" if foreign else f"chmod -R u+rwX {quoted}"
+    mends = f"chmod -R u+rwX {quoted}"
+    if foreign:
+        mends = f"sudo chown -R {shlex.quote(user)} {quoted} && {mends}"
     cause = "; a pull or a server that somebody ran as root leaves such files" if foreign else ""
     yield one.finds("model.store_closed", [f"the server runs as {user}", *evidence], f"`{mends}` on {one.host}{cause}")
 

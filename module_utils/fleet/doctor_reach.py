@@ -214,9 +214,8 @@ def _tailnet(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
     down = [finding for finding in said if finding["item"] == "tailscale" or finding["found"] == "no Tailscale"]
     moved = [finding for finding in said if finding["item"] == "fleet_tailnet_ip" and finding not in down]
     lost = [cell for cell in failing if cell.network == "tailnet"]
-    reached = any(cell.status == 200 and cell.network == "tailnet" for cell in one.reach.cells)
     unread = one.part("tailscale")
-    if down and reached and isinstance(unread, Unknown):
+    if down and "tailnet" in _reached(one) and isinstance(unread, Unknown):
         # Others came in by it, whatever Tailscale says of itself.
         yield one.finds("host.unread", [f"tailscale: {unread.reason}"], str(down[0]["remedy"]), "tailscale")
     elif down:
@@ -233,16 +232,20 @@ def _tailnet(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
 
 def _only(one: Patient, name: str) -> bool:
     """Tell that nobody reaches it in this class of networks, and somebody does in the other."""
-    reached = {network_class(cell.network) for cell in usable_cells(one) if cell.status == 200}
+    reached = _reached(one)
     return bool(reached) and name not in reached
+
+
+def _reached(one: Patient) -> set[str]:
+    """Return the classes of networks by which somebody gets in."""
+    return {network_class(cell.network) for cell in usable_cells(one) if cell.status == 200}
 
 
 def _lan(one: Patient, failing: Sequence[Cell]) -> Iterator[Diagnosis]:
     lost = [cell for cell in failing if network_class(cell.network) == "lan"]
     addresses = one.part("addresses")
     # A network of its own that has no router, and that exposure_networks does not name, shows in that somebody gets in.
-    reached = any(cell.status == 200 and network_class(cell.network) == "lan" for cell in one.reach.cells)
-    gone = not reached and not isinstance(addresses, Unknown) and addresses.get("lan") == []
+    gone = "lan" not in _reached(one) and not isinstance(addresses, Unknown) and addresses.get("lan") == []
     silent = bool(lost) and all(cell.found in ("unresolved", "timed_out", "no_route") for cell in lost) and _only(one, "lan")
     if gone or silent:
         why = (

@@ -296,12 +296,12 @@ def report(hosts: Sequence[Host], made_at: str, *, strict: bool = False) -> dict
     found = [finding for host in ordered for finding in findings(host)]
     severities = {finding.severity for finding in found}
     asked = any(host.outcome == "asked" for host in ordered)
-    status = ("errors" if strict else "warnings") if "warning" in severities else "ok"
+    warned = "warning" in severities
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "made_at": made_at,
-        "status": status if asked else "not_asked",
+        "status": "errors" if warned and strict else "not_asked" if not asked else "warnings" if warned else "ok",
         "hosts": [
             {
                 "host": host.name,

@@ -125,7 +125,8 @@ def read_closed(store: Path) -> dict[str, Any]:
     """
     closed: list[dict[str, str]] = []
     for path, needed in _needs(store):
-        if not os.access(path, needed):
+        # What is not there is no matter of rights: behind a closed folder, or a link to a volume that is not mounted.
+        if os.access(path, os.F_OK) and not os.access(path, needed):
             closed.append({"path": str(path), **_rights(path)})
             if len(closed) == DAMAGES:
                 break
@@ -133,11 +134,9 @@ def read_closed(store: Path) -> dict[str, Any]:
 
 
 def _needs(store: Path) -> Iterator[tuple[Path, int]]:
-    """Yield each path of a store that is there, folders before what they hold, with what has to be allowed there."""
-    if os.path.lexists(store.parent):
-        yield store.parent, os.X_OK
-    if os.path.lexists(store):
-        yield store, os.R_OK | os.W_OK | os.X_OK
+    """Yield each path of a store, folders before what they hold, with what has to be allowed there."""
+    yield store.parent, os.X_OK
+    yield store, os.R_OK | os.W_OK | os.X_OK
     # Folders that may not be read are passed over: they were told of by the one above.
     for folder, folders, files in os.walk(store):
         for name in sorted(folders):

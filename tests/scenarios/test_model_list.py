@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import jsonschema
 import pytest
+
+from tests.support.fleet import BIN, ROOT, Fleet
 
 PLAY = "playbooks/models.yml"
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "schemas" / "models.schema.json").read_text())
@@ -85,3 +88,17 @@ def test_a_tag_that_has_moved_is_told_and_pulled_where_it_is_not_pinned(fleet, l
         assert "is pinned to" in kept.screen
         look, _ = listed(*asked("update"), "--check")
         assert sorted(look.steps("mac-mini"))[-2:] == [("pull", "gpt-oss:20b"), ("pull", "qwen3:8b")]
+
+
+def test_a_fleet_without_servers_is_a_report(tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(json.dumps({"all": {"children": {"ollama_servers": {"hosts": {}}}}}))
+    done = subprocess.run(
+        [str(BIN / "ansible-playbook"), "-i", str(inventory), PLAY, "-e", f"models_reports_path={tmp_path}"],
+        capture_output=True, text=True, cwd=ROOT, env=Fleet("nobody").environment, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "there are no models" in " ".join((done.stdout + done.stderr).split())
+    content = json.loads((tmp_path / "models.json").read_text())
+    jsonschema.validate(content, SCHEMA)
+    assert (content["status"], content["hosts"]) == ("not_asked", [])

@@ -413,6 +413,13 @@ def test_what_somebody_should_know_is_a_finding(model, item, severity):
     assert made.outcomes(content)["mac-mini"]["state"] == ("wrong" if severity == "error" else "ok")
 
 
+def test_where_nobody_was_asked_nothing_is_well():
+    away = {"away": host(outcome="away", why="asleep")}
+    assert reported(away)["status"] == "not_asked"
+    dead = {**away, "dead": host(outcome="not_asked", why="no route")}
+    assert (reported(dead)["status"], reported(dead, strict=True)["status"]) == ("not_asked", "errors")
+
+
 def test_who_was_not_measured_is_told_with_the_reason():
     variables = {
         "away": host(outcome="away", why="asleep"),

@@ -23,6 +23,7 @@ from ansible.module_utils.fleet.models import parse_time
 from ansible.module_utils.fleet.plan import judge
 from ansible.module_utils.fleet.shown import without_controls
 from ansible.module_utils.fleet.vocabulary import plain
+from ansible.module_utils.macos.commands import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ from .patients import (
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "schemas" / "doctor.schema.json").read_text())
+ABOVE = f"{HOME}/.ollama"
 CLOSED = {"store": STORE, "user": "felipe", "paths": []}
 OF_ROOT = {"path": f"{STORE}/blobs/sha256-aa", "owner": "root", "mode": "0600"}
 LATE = "OSError: {} did not answer within 10 s"
@@ -502,8 +504,8 @@ def test_a_server_that_the_mac_itself_cannot_reach_is_not_called_silent():
 @pytest.mark.parametrize(
     ("paths", "remedy"),
     [
-        ([OF_ROOT], f"`sudo chown -R felipe {STORE}` on mac-mini; "),
-        ([{**OF_ROOT, "path": HOME + "/.ollama"}], f"`sudo chown -R felipe {HOME}/.ollama` on mac-mini; "),
+        ([OF_ROOT], f"`sudo chown -R felipe {STORE} && chmod -R u+rwX {STORE}` on mac-mini; "),
+        ([{**OF_ROOT, "path": ABOVE}], f"`sudo chown -R felipe {ABOVE} && chmod -R u+rwX {ABOVE}` on mac-mini; "),
         ([{**OF_ROOT, "owner": "felipe", "mode": "0000"}], f"`chmod -R u+rwX {STORE}` on mac-mini"),
     ],
 )
@@ -538,6 +540,12 @@ def test_a_mac_that_grinds_is_one_cause_and_pressure_is_the_cause_of_that():
     assert (one.id, one.severity) == ("host.slow", "error")
     assert ids(observed(listener=late, processes=late)) == ["host.unread", "host.unread"]
     assert ids(observed(**parts, machine={**observed()["machine"], "pressure_level": 4})) == ["memory.pressure"]
+
+
+def test_a_command_that_takes_too_long_says_what_is_looked_for():
+    with pytest.raises(OSError, match="/bin/sleep") as problem:
+        run(["/bin/sleep", "5"], timeout=0.05)
+    assert doctor.TOO_LATE in str(problem.value)
 
 
 def test_who_is_reached_over_the_tailnet_is_on_it():
@@ -752,6 +760,8 @@ def test_an_empty_fleet_is_a_sentence():
     jsonschema.Draft202012Validator(SCHEMA).validate(content)
     assert texts(content)["table"] == ["no server is part of this run, so there is nothing to examine"]
     assert content["status"] == "not_asked"
+    assert texts(content)["asker"]["state"] == "not_asked"
+    assert texts(whole({HOST: look()}))["asker"] == {"state": "ok"}
 
 
 def test_every_id_belongs_to_one_check():

@@ -174,6 +174,7 @@ def test_a_fleet_of_which_half_is_away_is_listed():
 
 
 def test_nobody_is_a_report_too():
+    assert made({})["status"] == made({"macbook-pro": mac(outcome="away", why="it is asleep")})["status"] == "not_asked"
     assert table(made({})) == ["model  host  state  size  digest  memory  registry  modified"]
 
 

@@ -157,17 +157,18 @@ def test_what_the_user_may_not_read_or_replace_in_the_store_is_named(tmp_path, m
     (store / "blobs" / "sha256-bb").write_text("x")
     (store / "blobs" / "sha256-bb").chmod(0o600)
     (store / "manifests").mkdir()
+    (store / "blobs" / "sha256-cc").symlink_to("/Volumes/Models/sha256-cc")
     assert details.read_closed(store)["paths"] == []
     assert details.read_closed(tmp_path / "nowhere" / "models") == {
         "store": str(tmp_path / "nowhere" / "models"), "user": getpass.getuser(), "paths": []
     }  # fmt: skip
     # Whoever runs this may be root, who may do everything.
     refused = {"sha256-bb": os.R_OK, "manifests": os.W_OK}
-    monkeypatch.setattr(details.os, "access", lambda path, needed: not refused.get(path.name, 0) & needed)
+    monkeypatch.setattr(details.os, "access", lambda path, needed: path.exists() and not refused.get(path.name, 0) & needed)
     owner = getpass.getuser()
     assert details.read_closed(store)["paths"] == [
         {"path": str(store / "manifests"), "owner": owner, "mode": "0755"},
         {"path": str(store / "blobs" / "sha256-bb"), "owner": owner, "mode": "0600"},
     ]
-    monkeypatch.setattr(details.os, "access", lambda path, _: path != tmp_path)
+    monkeypatch.setattr(details.os, "access", lambda path, needed: not needed or path != tmp_path)
     assert [entry["path"] for entry in details.read_closed(store)["paths"]] == [str(tmp_path)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -193,7 +195,7 @@ def test_what_comes_too_fast_is_counted_and_the_rotation_ends(log, monkeypatch):
     assert log.with_name("x.log.1").stat().st_size == 1500
 
 
-@pytest.mark.parametrize("step", ["pread", "write", "fsync", "fchmod"])
+@pytest.mark.parametrize("step", ["pread", "write", "fsync", "fchmod", "fstat"])
 @pytest.mark.parametrize("lines", [1, 2, 5])
 def test_no_line_is_lost_that_comes_before_the_last_look(log, monkeypatch, step, lines):
     """Lines come right before the first calls of one step, rotation after rotation; the writer pauses before each cut."""
@@ -223,6 +225,36 @@ def test_no_line_is_lost_that_comes_before_the_last_look(log, monkeypatch, step,
     old = sorted(log.parent.glob("x.log.*"), key=lambda path: -int(path.suffix[1:]))
     found = "".join(path.read_text() for path in [*old, log]).splitlines()
     assert [int(line.split()[0]) for line in found] == list(range(len(written)))
+
+
+WRITER = """\
+import signal, sys, time
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+written = 0
+with open(sys.argv[1], "ab", buffering=0) as file:
+    while not stop:
+        file.write(b"%08d a line of the server\\n" % written)
+        written += 1
+        time.sleep(0.02)
+print(written)
+"""
+
+
+def test_no_line_is_lost_under_a_writer_that_pauses_as_a_server_does(log):
+    """The writer is a process, as a server is, and its pauses are longer than a rotation: one line in a thousandth of a second
+    met the moment before the cut in every fourth run."""
+    log.write_text("")
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(log)], stdout=subprocess.PIPE, text=True) as writer:
+        keeper = Logs((), size=100, keep=1000, compress=False)
+        rotations = 0
+        while rotations < 12:
+            rotations += logs.rotate(log, keeper) is not None
+        writer.terminate()
+        written = int(writer.communicate()[0])
+    old = sorted(log.parent.glob("x.log.*"), key=lambda path: -int(path.suffix[1:]))
+    lines = "".join(path.read_text() for path in [*old, log]).splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(range(written))
 
 
 def run(place, capsys, *files, **changes):
